@@ -167,3 +167,24 @@ def test_one_wrong_digit_of_a_large_row_is_noticed():
             table = nccl.read(text, "x.log")
             assert len(table) < 6, row[:place] + digit + row[place + 1 :]
             assert table.set_aside
+
+
+@pytest.mark.parametrize(("name", "first"), [("nccl", 7), ("nccom", 2)])
+@pytest.mark.parametrize("new", ["x", " ", "", "7", "\n"])
+def test_no_row_vanishes(name, first, new):
+    """Whatever character of a row is spoilt, the row is used, listed or an error."""
+    form, text = SAMPLES[name]
+    whole = form.read(text, "x.log")
+    each = len(whole) // 3
+    lines = text.split("\n")
+    indent = lines[first].index(":") + 1 if name == "nccl" else 0
+    for place in range(indent, len(lines[first])):
+        changed = lines[first][:place] + new + lines[first][place + 1 :]
+        damaged = "\n".join([*lines[:first], changed, *lines[first + 1 :]])
+        try:
+            table = form.read(damaged, "x.log")
+        except MeasurementError:
+            continue
+        listed = {row.line for row in table.set_aside}
+        assert len(table) == len(whole) or listed & {first + 1, first + 2}, changed
+        assert len(table) >= len(whole) - each

@@ -1,0 +1,1 @@
+"""What each algorithm counts, family by family, and the registry; no hardware."""

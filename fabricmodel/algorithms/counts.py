@@ -1,0 +1,190 @@
+"""What an algorithm counts, and the topology it counts on. No hardware here.
+
+Counts are exact integers held as floats: they broadcast, and one compiled program
+serves every size and every number of ranks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from chex import Numeric
+from jax import Array
+
+from fabricmodel._pytree import pytree, static
+
+
+@pytree
+class Dim:
+    """One dimension of the topology a collective spans.
+
+    Attributes:
+      kind: ``ring``, ``line`` (a ring without its closing link), ``clique`` (a link
+        between every pair) or ``switch`` (a link from every member to a crossbar).
+      members: how many of the dimension take part, at least 1.
+      capacity: how many there are. A ring used in part is a line.
+      ranks_per_link: ranks that share one link of this dimension (4 when 32 ranks of
+        a node leave it through 8 adapters; below 1 when a rank drives several).
+      ranks_inside: ranks inside one member.
+    """
+
+    kind: str = static()
+    members: Numeric = 1.0
+    capacity: Numeric = 1.0
+    ranks_per_link: Numeric = 1.0
+    ranks_inside: Numeric = 1.0
+
+
+@pytree
+class LevelCounts:
+    """What one fabric level is asked for, along the critical path of one rank.
+
+    Attributes:
+      rounds: dependent messages, each of which waits for the one before.
+      hops: links crossed beyond the first, summed over those rounds.
+      messages: further messages that a rank posts in the same round.
+      phases: joins at which every rank waits for the slowest.
+      bytes: through the busiest link, in one direction.
+    """
+
+    rounds: Numeric = 0.0
+    hops: Numeric = 0.0
+    messages: Numeric = 0.0
+    phases: Numeric = 0.0
+    bytes: Numeric = 0.0
+
+
+@pytree
+class Counts:
+    """What one phase of an algorithm asks of a fabric.
+
+    An algorithm returns a tuple of phases, done one after another, so that
+    ``reduce_scatter + all_gather`` is an all_reduce.
+
+    Attributes:
+      levels: per dimension, innermost first.
+      reduced_bytes: bytes that a rank reduces.
+      memory_rounds: steps of the memory stream that runs beside the links.
+      memory_bytes: bytes that one channel of that stream moves.
+      valid: 1 where the algorithm exists for this shape, 0 where it does not.
+      flow: how the levels share the phase. ``sequential``: one after another.
+        ``parallel``: each works on its own part, and the slowest ends the phase.
+        ``stream``: latencies add up along a chain, while the bytes flow through all
+        levels at once. ``segmented``: a stream cut into segments of the best size,
+        which adds ``2 sqrt(latency x transfer)`` to their sum.
+    """
+
+    levels: tuple[LevelCounts, ...]
+    reduced_bytes: Numeric = 0.0
+    memory_rounds: Numeric = 0.0
+    memory_bytes: Numeric = 0.0
+    valid: Numeric = 1.0
+    flow: str = static(default="sequential")
+
+
+Phases = tuple[Counts, ...]
+
+
+def total(phases: Phases) -> Counts:
+    """Add the phases up; the sum exists where every phase does.
+
+    >>> one = Counts(levels=(LevelCounts(rounds=2.0, bytes=8.0),))
+    >>> float(total((one, one)).levels[0].bytes)
+    16.0
+    """
+    plain = [dataclasses.replace(phase, flow="sequential") for phase in phases]
+    summed = jax.tree.map(lambda *leaves: sum(jnp.asarray(x) for x in leaves), *plain)
+    valid = jnp.ones(())
+    for phase in phases:
+        valid = jnp.minimum(valid, phase.valid)
+    return dataclasses.replace(summed, valid=valid)
+
+
+def product(dims: Sequence[Dim]) -> Array:
+    """Ranks that the dimensions hold together."""
+    ranks = jnp.ones(())
+    for dim in dims:
+        ranks = ranks * dim.members
+    return ranks
+
+
+def share(n: Numeric) -> Array:
+    """The part (n - 1)/n of a vector that has to leave a rank."""
+    return (jnp.asarray(n) - 1.0) / n
+
+
+def active(dim: Dim) -> Array:
+    """1.0 where a dimension has someone to talk to."""
+    return jnp.where(jnp.asarray(dim.members) > 1, 1.0, 0.0)
+
+
+def log2_ceil(n: Numeric) -> Array:
+    """Round ``log2 n`` up: the rounds of a doubling algorithm; exact in float32.
+
+    >>> [float(log2_ceil(n)) for n in (1.0, 2.0, 3.0, 4.0, 65.0)]
+    [0.0, 1.0, 2.0, 2.0, 7.0]
+    """
+    return jnp.ceil(jnp.log2(n) - 1e-5)
+
+
+def log2_floor(n: Numeric) -> Array:
+    """Round ``log2 n`` down; exact in float32.
+
+    >>> [float(log2_floor(n)) for n in (1.0, 2.0, 3.0, 4.0, 63.0)]
+    [0.0, 1.0, 1.0, 2.0, 5.0]
+    """
+    return jnp.floor(jnp.log2(n) + 1e-5)
+
+
+def is_power_of_two(n: Numeric) -> Array:
+    """Say so as 1.0 or 0.0.
+
+    >>> [float(is_power_of_two(n)) for n in (1.0, 4.0, 6.0)]
+    [1.0, 1.0, 0.0]
+    """
+    return jnp.where(log2_ceil(n) == log2_floor(n), 1.0, 0.0)
+
+
+def wraps(dim: Dim) -> Array:
+    """1.0 where a dimension closes on itself: a ring used whole, of three or more.
+
+    A ring of two has one neighbour, and one link to it.
+    """
+    closed = (dim.members >= dim.capacity) & (dim.members > 2)
+    return jnp.where(closed, 1.0, 0.0) if dim.kind == "ring" else jnp.zeros(())
+
+
+def directions(dim: Dim) -> Array:
+    """Links that a member owns along a ring or line: 2, or 1 when it has one neighbour.
+
+    The end of a longer line has one neighbour too; its inner members pace the line.
+    """
+    return jnp.where(jnp.asarray(dim.members) > 2, 2.0, 1.0)
+
+
+def exchange_load(dim: Dim) -> Array:
+    """Load ``g`` of the busiest link when everyone sends to everyone.
+
+    In units of the bytes that one member sends in all. With wraparound n/8 (n even)
+    or (n^2 - 1)/(8 n) (n odd); without, twice that. Minimal routes, ties split
+    evenly. Source: counted link by link; agrees with the bisection bound of a torus.
+
+    >>> ring = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> float(exchange_load(ring)), float(exchange_load(Dim(kind="line", members=2.0)))
+    (0.5, 0.5)
+    """
+    n = jnp.asarray(dim.members)
+    even = jnp.where(jnp.mod(n, 2.0) == 0.0, 1.0, 0.0)
+    line = (n * n - 1.0 + even) / (4.0 * n)
+    return line * jnp.where(wraps(dim) > 0, 0.5, 1.0)
+
+
+def diameter(dim: Dim) -> Array:
+    """Links between the two members farthest apart."""
+    n = jnp.asarray(dim.members)
+    if dim.kind in ("clique", "switch"):
+        return jnp.where(n > 1, 1.0, 0.0)
+    return jnp.where(wraps(dim) > 0, jnp.floor(n / 2.0), n - 1.0)

@@ -1,0 +1,345 @@
+"""Algorithms on one dimension where any member reaches any other: switch or clique.
+
+Each function takes the one dimension and the size in bytes, and counts. ``N`` ranks,
+``S`` bytes of the full vector, ``L = log2 N``. Formulas after Thakur, Rabenseifner and
+Gropp, "Optimization of collective communication operations in MPICH" (2005), unless
+another source is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from chex import Numeric
+from jax import Array
+
+from fabricmodel.algorithms.counts import (
+    Counts,
+    Dim,
+    LevelCounts,
+    Phases,
+    active,
+    is_power_of_two,
+    log2_ceil,
+    log2_floor,
+    share,
+)
+
+
+def _counts(
+    dims: Sequence[Dim],
+    size_bytes: Numeric,
+    *,
+    rounds: Numeric,
+    volume: Numeric,
+    lanes: Numeric = 1.0,
+    messages: Numeric = 0.0,
+    phases: Numeric | None = None,
+    reduced: Numeric = 0.0,
+    valid: Numeric = 1.0,
+    flow: str = "sequential",
+) -> Phases:
+    """One phase on one dimension; ``volume`` and ``reduced`` in units of ``S``."""
+    (dim,) = dims
+    some = active(dim)
+    level = LevelCounts(
+        rounds=some * rounds,
+        messages=some * messages,
+        phases=some * (rounds if phases is None else phases),
+        bytes=some * volume * size_bytes * dim.ranks_per_link / lanes,
+    )
+    counts = Counts(
+        levels=(level,),
+        reduced_bytes=some * reduced * size_bytes,
+        valid=valid,
+        flow=flow,
+    )
+    return (counts,)
+
+
+def _n(dims: Sequence[Dim]) -> Array:
+    (dim,) = dims
+    return jnp.asarray(dim.members)
+
+
+def _share(dims: Sequence[Dim]) -> Array:
+    return share(_n(dims))
+
+
+def _lanes(dims: Sequence[Dim]) -> Array:
+    """Links a rank drives at once: N - 1 in a clique, else the one into the switch."""
+    (dim,) = dims
+    n = jnp.asarray(dim.members)
+    return jnp.maximum(n - 1.0, 1.0) if dim.kind == "clique" else jnp.ones(())
+
+
+def ring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring: N - 1 rounds, (N - 1)/N S bytes. A clique holds N - 1 rings.
+
+    Source: Patarasuk and Yuan (2009).
+
+    >>> (c,) = ring_all_gather([Dim(kind="switch", members=4.0)], 8.0)
+    >>> float(c.levels[0].rounds), float(c.levels[0].bytes)
+    (3.0, 6.0)
+    """
+    n = _n(dims)
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=n - 1.0,
+        volume=_share(dims),
+        lanes=_lanes(dims),
+        phases=1.0,
+    )
+
+
+def ring_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring: as the all_gather, and (N - 1)/N S bytes reduced."""
+    n = _n(dims)
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=n - 1.0,
+        volume=_share(dims),
+        lanes=_lanes(dims),
+        phases=1.0,
+        reduced=_share(dims),
+    )
+
+
+def ring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring: a reduce_scatter, then an all_gather; 2 (N - 1) rounds."""
+    return ring_reduce_scatter(dims, size_bytes) + ring_all_gather(dims, size_bytes)
+
+
+def recursive_doubling_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Recursive doubling: L rounds of S bytes.
+
+    Where N is no power of two, one round folds the extra ranks in and one unfolds.
+    """
+    n = _n(dims)
+    fold = 1.0 - is_power_of_two(n)
+    steps = log2_floor(n)
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=steps + 2.0 * fold,
+        volume=steps + 2.0 * fold,
+        reduced=steps + fold,
+    )
+
+
+def halving_doubling_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Rabenseifner: recursive halving, then doubling; 2 L rounds, 2 (N - 1)/N S bytes.
+
+    Where N is no power of two, P = 2^floor(L) ranks do the work: one round folds the
+    others in, by halves, and one hands them the result.
+    """
+    n = _n(dims)
+    fold = 1.0 - is_power_of_two(n)
+    power = 2.0 ** log2_floor(n)
+    share = (power - 1.0) / power
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=2.0 * log2_floor(n) + 2.0 * fold,
+        volume=2.0 * share + 2.0 * fold,
+        reduced=share + fold,
+    )
+
+
+def recursive_doubling_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Recursive doubling: L rounds, (N - 1)/N S bytes; powers of two only."""
+    n = _n(dims)
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=log2_ceil(n),
+        volume=_share(dims),
+        valid=is_power_of_two(n),
+    )
+
+
+def recursive_halving_reduce_scatter(
+    dims: Sequence[Dim], size_bytes: Numeric
+) -> Phases:
+    """Recursive halving: L rounds, (N - 1)/N S bytes and reduced; powers of two."""
+    n = _n(dims)
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=log2_ceil(n),
+        volume=_share(dims),
+        reduced=_share(dims),
+        valid=is_power_of_two(n),
+    )
+
+
+def bruck_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bruck: ceil(L) rounds, (N - 1)/N S bytes, any N. Source: Bruck et al. (1997)."""
+    return _counts(dims, size_bytes, rounds=log2_ceil(_n(dims)), volume=_share(dims))
+
+
+def bruck_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bruck run backwards: the dual of the all_gather, and (N - 1)/N S reduced."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=log2_ceil(_n(dims)),
+        volume=_share(dims),
+        reduced=_share(dims),
+    )
+
+
+def direct_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct: everyone sends its block to everyone in one round of N - 1 messages."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=_n(dims) - 2.0,
+        volume=_share(dims),
+        lanes=_lanes(dims),
+    )
+
+
+def direct_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct: everyone sends everyone its block, and reduces N blocks."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=_n(dims) - 2.0,
+        volume=_share(dims),
+        lanes=_lanes(dims),
+        reduced=_share(dims),
+    )
+
+
+def two_shot_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Two-shot mesh: direct reduce_scatter, then direct all_gather."""
+    return direct_reduce_scatter(dims, size_bytes) + direct_all_gather(dims, size_bytes)
+
+
+def one_shot_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """One-shot mesh: everyone sends the whole vector to everyone, (N - 1) S bytes."""
+    n = _n(dims)
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=n - 2.0,
+        volume=n - 1.0,
+        lanes=_lanes(dims),
+        reduced=n - 1.0,
+    )
+
+
+def double_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Double binary tree, pipelined: 2 ceil(L) rounds fill it, 2 S bytes stream.
+
+    Two complementary trees carry half the vector each, so that every rank is an inner
+    node of one and a leaf of the other: it sends and receives 2 S in all.
+    Source: Sanders, Speck and Traeff (2009).
+    """
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=2.0 * log2_ceil(_n(dims)),
+        volume=2.0,
+        phases=2.0,
+        reduced=1.0,
+        flow="segmented",
+    )
+
+
+def direct_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct: one round of N - 1 messages, (N - 1)/N S bytes."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=_n(dims) - 2.0,
+        volume=_share(dims),
+        lanes=_lanes(dims),
+    )
+
+
+def bruck_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bruck: ceil(L) rounds of S/2 bytes. Source: Bruck et al. (1997).
+
+    Exact for powers of two; for other N the last round carries less, and this is the
+    upper bound that the paper gives.
+    """
+    rounds = log2_ceil(_n(dims))
+    return _counts(dims, size_bytes, rounds=rounds, volume=rounds / 2.0)
+
+
+def binomial_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Binomial tree: ceil(L) rounds of S bytes."""
+    rounds = log2_ceil(_n(dims))
+    return _counts(dims, size_bytes, rounds=rounds, volume=rounds)
+
+
+def binomial_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Binomial tree: ceil(L) rounds of S bytes, each reduced."""
+    rounds = log2_ceil(_n(dims))
+    return _counts(dims, size_bytes, rounds=rounds, volume=rounds, reduced=rounds)
+
+
+def chain_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Pipelined chain: N - 1 rounds fill it, S bytes stream."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=_n(dims) - 1.0,
+        volume=1.0,
+        phases=1.0,
+        flow="segmented",
+    )
+
+
+def chain_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Pipelined chain: N - 1 rounds fill it, S bytes stream and are reduced."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=_n(dims) - 1.0,
+        volume=1.0,
+        phases=1.0,
+        reduced=1.0,
+        flow="segmented",
+    )
+
+
+def scatter_all_gather_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Van de Geijn: binomial scatter, then ring all_gather; 2 (N - 1)/N S bytes."""
+    return binomial_scatter(dims, size_bytes) + ring_all_gather(dims, size_bytes)
+
+
+def reduce_scatter_gather_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Rabenseifner's reduce: ring reduce_scatter, then binomial gather."""
+    return ring_reduce_scatter(dims, size_bytes) + binomial_scatter(dims, size_bytes)
+
+
+def binomial_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Binomial tree: ceil(L) rounds, (N - 1)/N S bytes from the root (or to it)."""
+    return _counts(dims, size_bytes, rounds=log2_ceil(_n(dims)), volume=_share(dims))
+
+
+def direct_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct: the root posts N - 1 messages, (N - 1)/N S bytes in all."""
+    return _counts(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=_n(dims) - 2.0,
+        volume=_share(dims),
+        lanes=_lanes(dims),
+    )
+
+
+def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Send to one peer and receive from one: one round, S bytes."""
+    return _counts(dims, size_bytes, rounds=1.0, volume=1.0)

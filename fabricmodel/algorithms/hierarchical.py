@@ -1,0 +1,134 @@
+"""How a collective crosses several domains: in stages, or flat through all of them.
+
+``p_d`` ranks lie inside a member of domain d; ``S`` bytes of the full vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from chex import Numeric
+from jax import Array
+
+from fabricmodel.algorithms.counts import (
+    Counts,
+    Dim,
+    LevelCounts,
+    Phases,
+    active,
+    log2_ceil,
+    product,
+    share,
+)
+
+# Ranks outside / inside a domain decide how much of S a stage handles.
+_STAGE_SIZE = {
+    "all_gather": "inner",
+    "reduce_scatter": "inner",
+    "all_to_all": "whole",
+    "broadcast": "whole",
+    "reduce": "whole",
+    "gather": "outer",
+    "scatter": "outer",
+    "send_recv": "whole",
+}
+
+
+def stage_sizes(
+    collective: str, domains: Sequence[Sequence[Dim]], size_bytes: Numeric
+) -> list[Array]:
+    """Bytes that each domain handles when a collective runs stage by stage.
+
+    all_gather and reduce_scatter shrink the vector by every rank inside (S/p_d);
+    gather and scatter hand a unit only what is meant for it; the others carry S. An
+    all_reduce is a reduce_scatter inside, an all_reduce outside and an all_gather
+    inside, each of the all_gather's size. Source: AWS Neuron documentation,
+    "Inter-node collective communications", hierarchical algorithms.
+
+    >>> node, net = Dim(kind="clique", members=4.0), Dim(kind="switch", members=8.0)
+    >>> sizes = stage_sizes("all_gather", [[node], [net]], 32.0)
+    >>> [float(size) for size in sizes]
+    [32.0, 8.0]
+    """
+    counts = [product(dims) for dims in domains]
+    how = _STAGE_SIZE["all_gather" if collective == "all_reduce" else collective]
+    sizes = []
+    for at in range(len(domains)):
+        others = {"inner": counts[:at], "outer": counts[at + 1 :], "whole": []}[how]
+        divisor = jnp.ones(())
+        for count in others:
+            divisor = divisor * count
+        sizes.append(size_bytes / divisor)
+    return sizes
+
+
+def flat_ring(
+    collective: str, dims: Sequence[Dim], size_bytes: Numeric
+) -> Phases | None:
+    """One ring through every rank, unit by unit; the dearest level sets the pace.
+
+    all_gather and reduce_scatter: N - 1 rounds, of which a level takes (n - 1) for
+    every unit outside it, (N - 1)/N S bytes through every level at once, and each
+    unit's links are shared by all of its rings (one a link). all_reduce: twice that.
+    Source: NCCL's ring, as its tuning model counts it.
+    """
+    if collective not in ("all_reduce", "all_gather", "reduce_scatter"):
+        return None
+    ranks = product(dims)
+    levels, units = [], ranks
+    for dim in dims:
+        units = units / dim.members
+        levels.append(
+            LevelCounts(
+                rounds=(jnp.asarray(dim.members) - 1.0) * units,
+                phases=active(dim),
+                bytes=active(dim) * share(ranks) * size_bytes * _links_shared(dim),
+            )
+        )
+    gather = Counts(levels=tuple(levels), flow="stream")
+    scatter = Counts(
+        levels=tuple(levels), reduced_bytes=share(ranks) * size_bytes, flow="stream"
+    )
+    return {
+        "all_gather": (gather,),
+        "reduce_scatter": (scatter,),
+        "all_reduce": (scatter, gather),
+    }[collective]
+
+
+def flat_tree(
+    collective: str, dims: Sequence[Dim], size_bytes: Numeric
+) -> Phases | None:
+    """Two trees over the units, chains inside them, pipelined.
+
+    all_reduce: up and down, 2 (n - 1) rounds along the chain of an inner level and
+    2 ceil(log2 n) over the outermost, 2 S bytes through each level at once. broadcast
+    and reduce: once, S bytes. Source: NCCL's double binary tree (Jeaugey, 2019).
+    """
+    passes = {"all_reduce": 2.0, "broadcast": 1.0, "reduce": 1.0}.get(collective)
+    if passes is None:
+        return None
+    levels = []
+    for at, dim in enumerate(dims):
+        outermost = at == len(dims) - 1
+        n = jnp.asarray(dim.members)
+        levels.append(
+            LevelCounts(
+                rounds=passes * (log2_ceil(n) if outermost else n - 1.0),
+                phases=passes * active(dim),
+                bytes=passes * active(dim) * size_bytes * _links_shared(dim),
+            )
+        )
+    some = jnp.where(product(dims) > 1, 1.0, 0.0)
+    reduced = 0.0 if collective == "broadcast" else some * size_bytes
+    return (Counts(levels=tuple(levels), reduced_bytes=reduced, flow="segmented"),)
+
+
+def _links_shared(dim: Dim) -> Array:
+    """Rings of one unit over one of its links: ``ranks_per_link`` over ranks inside.
+
+    A unit of p ranks sends each byte of a flat ring once over one of its u links, so
+    a link carries 1/u of it; ``ranks_per_link`` is p/u, and ``ranks_inside`` is p.
+    """
+    return jnp.asarray(dim.ranks_per_link) / dim.ranks_inside

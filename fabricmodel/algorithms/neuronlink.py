@@ -1,0 +1,289 @@
+"""NeuronLink's own algorithms: chips on a torus, several ranks inside each chip.
+
+The first dimension is the chip (a clique of ``r`` ranks), the others are the torus
+that joins ``C`` chips; ``N = r C``. An all_reduce is a reduce_scatter followed by an
+all_gather. Source: AWS Neuron documentation, "Intra-node collective communications"
+(neuron-runtime/explore/intranode-collective-comm) for what each algorithm does; the
+formulas are counted from that description.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from chex import Numeric
+from jax import Array
+
+from fabricmodel.algorithms.counts import (
+    Counts,
+    Dim,
+    LevelCounts,
+    Phases,
+    active,
+    diameter,
+    exchange_load,
+    is_power_of_two,
+    log2_ceil,
+    product,
+    share,
+)
+
+
+def channels(dims: Sequence[Dim]) -> Array:
+    """Rings that run at once: 4 for a group of every device of the node, else 2.
+
+    Two edge-disjoint Hamiltonian cycles, both ways round each. Source: the NKI
+    collectives module of the AWS Neuron SDK.
+
+    >>> chip = Dim(kind="clique", members=4.0, capacity=4.0)
+    >>> side = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> part = Dim(kind="ring", members=2.0, capacity=4.0)
+    >>> float(channels([chip, side, side])), float(channels([chip, side, part]))
+    (4.0, 2.0)
+    """
+    whole = jnp.ones(())
+    for dim in dims:
+        whole = whole * jnp.where(jnp.asarray(dim.members) >= dim.capacity, 1.0, 0.0)
+    return 2.0 + 2.0 * whole
+
+
+def mesh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Mesh: one round between chips, routed, then one round inside the chip.
+
+    Between chips every rank posts a message to its share of the other chips, and the
+    busiest link carries S g(n_i); inside the chip each rank reads the (r - 1)/r S
+    that its neighbours received.
+    """
+    chip, *torus = dims
+    reach = sum((diameter(dim) for dim in torus), jnp.zeros(()))
+    ranks, chips = product(dims), product(torus)
+    between = tuple(
+        LevelCounts(
+            rounds=active(dim),
+            hops=active(dim) * jnp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * jnp.maximum(chips - 2.0, 0.0),
+            phases=active(dim),
+            bytes=size_bytes * exchange_load(dim),
+        )
+        for dim in torus
+    )
+    inside = LevelCounts(
+        rounds=active(chip),
+        messages=active(chip) * jnp.maximum(ranks / chip.members - 1.0, 0.0),
+        phases=active(chip),
+        bytes=share(chip.members) * size_bytes,
+    )
+    idle = tuple(LevelCounts() for _ in torus)
+    return (
+        Counts(levels=(LevelCounts(), *between), flow="parallel"),
+        Counts(levels=(inside, *idle)),
+    )
+
+
+def mesh_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Mesh: reduce inside the chip, then one routed round between chips."""
+    between, inside = mesh_all_gather(dims, size_bytes)
+    chip = dims[0]
+    chips = product(dims[1:])
+    return (
+        dataclasses.replace(inside, reduced_bytes=share(chip.members) * size_bytes),
+        dataclasses.replace(
+            between, reduced_bytes=share(chips) * size_bytes / chip.members
+        ),
+    )
+
+
+def mesh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Mesh: reduce_scatter, then all_gather; four rounds in all."""
+    return mesh_reduce_scatter(dims, size_bytes) + mesh_all_gather(dims, size_bytes)
+
+
+def single_step_mesh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Single-step mesh: every rank sends its whole vector to every other, once.
+
+    (N - 1) S bytes leave a rank, so the busiest link between chips carries r C times
+    the load of an all_gather; each rank reduces N - 1 vectors.
+    """
+    chip, *torus = dims
+    between, inside = mesh_all_gather(dims, size_bytes)
+    ranks = product(dims)
+    levels = (
+        dataclasses.replace(
+            inside.levels[0], bytes=share(chip.members) * ranks * size_bytes
+        ),
+        *(
+            dataclasses.replace(level, bytes=level.bytes * ranks)
+            for level in between.levels[1:]
+        ),
+    )
+    return (
+        Counts(
+            levels=levels, reduced_bytes=(ranks - 1.0) * size_bytes, flow="parallel"
+        ),
+    )
+
+
+def mesh_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Mesh: one routed round between chips, then one round inside the chip.
+
+    Every rank has S bytes to send, so a chip has r S, and the busiest link carries
+    r S g(n_i).
+    """
+    between, inside = mesh_all_gather(dims, size_bytes)
+    levels = tuple(
+        dataclasses.replace(level, bytes=level.bytes * dims[0].members)
+        for level in between.levels
+    )
+    return (dataclasses.replace(between, levels=levels), inside)
+
+
+def rdh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Recursive doubling along the axes of the torus, then a stage inside the chip.
+
+    A ring of four is a 2-cube, so each of the log2 C steps is one hop; a step uses one
+    link, which carries (C - 1)/C S over all steps, most of it along the last axis.
+    Powers of two only.
+    """
+    chip, *torus = dims
+    gathered = size_bytes / product(torus)
+    valid = jnp.ones(())
+    levels = []
+    for dim in torus:
+        steps = log2_ceil(dim.members)
+        valid = valid * is_power_of_two(dim.members)
+        levels.append(
+            LevelCounts(
+                rounds=steps,
+                phases=steps,
+                bytes=gathered * (jnp.asarray(dim.members) - 1.0),
+            )
+        )
+        gathered = gathered * dim.members
+    inside = LevelCounts(
+        rounds=active(chip),
+        phases=active(chip),
+        bytes=share(chip.members) * size_bytes,
+    )
+    return (Counts(levels=(inside, *levels), valid=valid),)
+
+
+def rdh_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Reduce inside the chip, then recursive halving along the axes."""
+    (gather,) = rdh_all_gather(dims, size_bytes)
+    chip, chips = dims[0], product(dims[1:])
+    reduced = (share(chip.members) + share(chips) / chip.members) * size_bytes
+    return (dataclasses.replace(gather, reduced_bytes=reduced),)
+
+
+def rdh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Recursive halving, then doubling: 2 (1 + log2 C) rounds."""
+    return rdh_reduce_scatter(dims, size_bytes) + rdh_all_gather(dims, size_bytes)
+
+
+def ring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring through every rank: N - 1 rounds, c channels, 2 memory accesses a byte."""
+    return _cycle(dims, size_bytes, joined=dims[0].members, accesses=2.0)
+
+
+def ring_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring through every rank, reducing: 3 memory accesses a byte."""
+    ring = _cycle(dims, size_bytes, joined=dims[0].members, accesses=3.0)
+    return _reducing(ring, dims, size_bytes)
+
+
+def ring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring crossed twice: 2 (N - 1) rounds, 2 (N - 1)/N S bytes over c channels."""
+    return ring_reduce_scatter(dims, size_bytes) + ring_all_gather(dims, size_bytes)
+
+
+def kangaring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """KangaRing: the ring joins one rank of each pair, N/2 - 1 rounds.
+
+    The other rank of the pair copies from its partner, so that a byte costs 3
+    accesses for two ranks where the ring takes 4. Needs pairs (an even r) and more
+    than one chip.
+    """
+    return _pairs_only(
+        _cycle(dims, size_bytes, joined=_pairs(dims), accesses=1.5), dims
+    )
+
+
+def kangaring_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """KangaRing, reducing: 4 accesses for two ranks where the ring takes 6."""
+    ring = _cycle(dims, size_bytes, joined=_pairs(dims), accesses=2.0)
+    return _pairs_only(_reducing(ring, dims, size_bytes), dims)
+
+
+def kangaring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """KangaRing crossed twice: 2 (N/2 - 1) rounds."""
+    return kangaring_reduce_scatter(dims, size_bytes) + kangaring_all_gather(
+        dims, size_bytes
+    )
+
+
+def _pairs(dims: Sequence[Dim]) -> Array:
+    return jnp.maximum(jnp.asarray(dims[0].members) / 2.0, 1.0)
+
+
+def _pairs_only(phases: Phases, dims: Sequence[Dim]) -> Phases:
+    paired = jnp.mod(jnp.asarray(dims[0].members), 2.0) == 0.0
+    valid = jnp.where(paired & (product(dims[1:]) > 1), 1.0, 0.0)
+    return tuple(dataclasses.replace(phase, valid=valid) for phase in phases)
+
+
+def _reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    reduced = share(product(dims)) * size_bytes
+    return tuple(dataclasses.replace(phase, reduced_bytes=reduced) for phase in phases)
+
+
+def _cycle(
+    dims: Sequence[Dim], size_bytes: Numeric, *, joined: Numeric, accesses: float
+) -> Phases:
+    """Once round the Hamiltonian cycles that join ``joined`` ranks of every chip.
+
+    Of the rounds, C - 1 cross to another chip and the rest stay inside one. Each
+    channel carries its part of (N - 1)/N S over every link of its cycle, all at the
+    same time, and streams ``accesses`` times that through memory beside it: the
+    slower of the two sets the pace, since one slice moves while the other is reduced.
+    """
+    chip, *torus = dims
+    chips, ranks = product(torus), product(dims)
+    alone = jnp.where(chips > 1, 0.0, 1.0)
+    per_channel = share(ranks) * size_bytes / channels(dims)
+    inner = chips * (joined - 1.0)
+    levels = (
+        LevelCounts(
+            rounds=inner,
+            phases=alone * active(chip),
+            bytes=alone * share(chip.members) * size_bytes,
+        ),
+        *(
+            LevelCounts(
+                rounds=steps, phases=active(dim), bytes=active(dim) * per_channel
+            )
+            for dim, steps in zip(torus, _path(torus), strict=True)
+        ),
+    )
+    return (
+        Counts(
+            levels=levels,
+            memory_rounds=inner + chips - 1.0,
+            memory_bytes=accesses * per_channel,
+            flow="stream",
+        ),
+    )
+
+
+def _path(torus: Sequence[Dim]) -> list[Array]:
+    """Steps of a Hamiltonian path along each side, C - 1 in all.
+
+    Row by row: a row of n_1 takes n_1 - 1 steps along it, every change of row takes
+    one along the second side, and so on.
+    """
+    steps, rows = [], product(torus)
+    for dim in torus:
+        rows = rows / dim.members
+        steps.append((jnp.asarray(dim.members) - 1.0) * rows)
+    return steps

@@ -1,0 +1,225 @@
+"""Algorithms on a torus or mesh: consecutive ring and line dimensions.
+
+``n_i`` is the side of dimension i, ``N`` their product, ``S`` the bytes of the full
+vector. A ring of two has one neighbour and so one link; a line has no way round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from chex import Numeric
+from jax import Array
+
+from fabricmodel.algorithms.counts import (
+    Counts,
+    Dim,
+    LevelCounts,
+    Phases,
+    active,
+    diameter,
+    directions,
+    exchange_load,
+    product,
+    share,
+    wraps,
+)
+
+
+def bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bucket, one dimension after another, both directions of its ring.
+
+    Stage i has n_i - 1 rounds and moves (n_i - 1)/n_i of the data gathered so far,
+    half of it each way round. A line has to carry all of it both ways.
+    Source: Jain and Sabharwal (2010).
+
+    >>> ring = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> (c,) = bucket_all_gather([ring, ring], 16.0)
+    >>> [float(level.bytes) for level in c.levels]
+    [1.5, 6.0]
+    """
+    levels, gathered = [], size_bytes / product(dims)
+    for dim in dims:
+        ways = jnp.where(wraps(dim) > 0, 2.0, 1.0)
+        levels.append(
+            LevelCounts(
+                rounds=jnp.asarray(dim.members) - 1.0,
+                phases=active(dim),
+                bytes=gathered
+                * (jnp.asarray(dim.members) - 1.0)
+                * dim.ranks_per_link
+                / ways,
+            )
+        )
+        gathered = gathered * dim.members
+    return (Counts(levels=tuple(levels)),)
+
+
+def bucket_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bucket: the all_gather run backwards, and (N - 1)/N S bytes reduced."""
+    return _reducing(bucket_all_gather(dims, size_bytes), dims, size_bytes)
+
+
+def bucket_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bucket: a reduce_scatter, then an all_gather."""
+    return bucket_reduce_scatter(dims, size_bytes) + bucket_all_gather(dims, size_bytes)
+
+
+def multiport_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bucket on every port at once, in lock step.
+
+    The vector is cut into one part per port; the parts of dimension j start there and
+    visit the others in cyclic order. A phase ends when its slowest part does: on
+    dimension i that part takes n_i - 1 rounds and moves (n_i - 1) times what it had
+    gathered. Without wraparound the way back shares the links, which doubles it.
+    Source: Jain and Sabharwal (2010).
+
+    >>> ring = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> first, last = multiport_bucket_all_gather([ring, ring], 64.0)
+    >>> float(first.levels[0].bytes), float(last.levels[0].bytes)
+    (3.0, 12.0)
+    """
+    count = len(dims)
+    ports = sum((active(dim) * directions(dim) for dim in dims), jnp.zeros(()))
+    part = size_bytes / jnp.maximum(ports, 1.0)
+    gathered = [part * active(dim) / product(dims) for dim in dims]
+    phases = []
+    for phase in range(count):
+        levels: list[LevelCounts] = [LevelCounts()] * count
+        for start in range(count):
+            at = (start + phase) % count
+            others = jnp.asarray(dims[at].members) - 1.0
+            levels[at] = LevelCounts(
+                rounds=others * active(dims[start]),
+                phases=active(dims[at]) * active(dims[start]),
+                bytes=gathered[start]
+                * others
+                * _way_back(dims[at])
+                * dims[at].ranks_per_link,
+            )
+            gathered[start] = gathered[start] * dims[at].members
+        phases.append(Counts(levels=tuple(levels), flow="parallel"))
+    return tuple(phases)
+
+
+def multiport_bucket_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bucket on every port at once, run backwards; (N - 1)/N S bytes reduced."""
+    return _reducing(multiport_bucket_all_gather(dims, size_bytes), dims, size_bytes)
+
+
+def multiport_bucket_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Bucket on every port at once: reduce_scatter, then all_gather."""
+    return multiport_bucket_reduce_scatter(
+        dims, size_bytes
+    ) + multiport_bucket_all_gather(dims, size_bytes)
+
+
+def routed_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct all_to_all over minimal routes: the busiest dimension sets the pace.
+
+    One round of N - 1 messages over at most the diameter in hops, and S g(n_i) bytes
+    through the busiest link of dimension i. Source: the bisection bound of a torus,
+    which it meets.
+    """
+    ranks = product(dims)
+    reach = sum((diameter(dim) for dim in dims), jnp.zeros(()))
+    levels = tuple(
+        LevelCounts(
+            rounds=active(dim),
+            hops=active(dim) * jnp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * jnp.maximum(ranks - 2.0, 0.0),
+            phases=active(dim),
+            bytes=size_bytes * exchange_load(dim) * dim.ranks_per_link,
+        )
+        for dim in dims
+    )
+    return (Counts(levels=levels, flow="parallel"),)
+
+
+def routed_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct all_gather over minimal routes: the load of an all_to_all."""
+    return routed_all_to_all(dims, size_bytes)
+
+
+def routed_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct reduce_scatter over minimal routes; (N - 1)/N S bytes reduced."""
+    return _reducing(routed_all_to_all(dims, size_bytes), dims, size_bytes)
+
+
+def routed_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Direct all_reduce: routed reduce_scatter, then routed all_gather."""
+    return routed_reduce_scatter(dims, size_bytes) + routed_all_gather(dims, size_bytes)
+
+
+def tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Pipelined spanning tree: the diameter in rounds fills it, S bytes stream."""
+    levels = tuple(
+        LevelCounts(
+            rounds=diameter(dim),
+            phases=active(dim),
+            bytes=active(dim) * size_bytes * dim.ranks_per_link,
+        )
+        for dim in dims
+    )
+    return (Counts(levels=levels, flow="segmented"),)
+
+
+def tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Pipelined spanning tree, towards the root; S bytes reduced."""
+    (tree,) = tree_broadcast(dims, size_bytes)
+    some = jnp.where(product(dims) > 1, 1.0, 0.0)
+    return (
+        Counts(levels=tree.levels, reduced_bytes=some * size_bytes, flow="segmented"),
+    )
+
+
+def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Scatter (or gather): the root's links carry (N - 1)/N S bytes between them."""
+    ports = sum((active(dim) * directions(dim) for dim in dims), jnp.zeros(()))
+    ranks = product(dims)
+    reach = sum((diameter(dim) for dim in dims), jnp.zeros(()))
+    levels = tuple(
+        LevelCounts(
+            rounds=active(dim),
+            hops=active(dim) * jnp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * jnp.maximum(ranks - 2.0, 0.0),
+            phases=active(dim),
+            bytes=active(dim)
+            * share(ranks)
+            * size_bytes
+            * dim.ranks_per_link
+            / jnp.maximum(ports, 1.0),
+        )
+        for dim in dims
+    )
+    return (Counts(levels=levels, flow="parallel"),)
+
+
+def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Send to the next rank and receive from the one before: one link, one round."""
+    levels, free = [], jnp.ones(())
+    for dim in dims:  # the first dimension in use carries it
+        use = free * active(dim)
+        levels.append(
+            LevelCounts(
+                rounds=use, phases=use, bytes=use * size_bytes * dim.ranks_per_link
+            )
+        )
+        free = free - use
+    return (Counts(levels=tuple(levels)),)
+
+
+def _way_back(dim: Dim) -> Array:
+    """Load of a one-way ring laid along the dimension: 2 on a line of three or more."""
+    closed = (wraps(dim) > 0) | (jnp.asarray(dim.members) <= 2)
+    return jnp.where(closed, 1.0, 2.0)
+
+
+def _reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Run an all_gather backwards, reducing what arrives; work shared by the phases."""
+    part = share(product(dims)) * size_bytes / len(phases)
+    return tuple(
+        dataclasses.replace(phase, reduced_bytes=part) for phase in reversed(phases)
+    )

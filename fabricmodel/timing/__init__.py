@@ -1,0 +1,1 @@
+"""Counts x prices: the sum, the selection among candidates, the lower bounds."""

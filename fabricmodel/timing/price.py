@@ -1,0 +1,143 @@
+"""Counts x prices: the seconds of every candidate at once, and the choice among them.
+
+Time is linear in the prices but in three places, each homogeneous of degree one:
+parallel parts and streams take the (smooth) maximum, a segmented stream adds the cross
+term of its best segment, ``2 sqrt(latency x transfer)``, and a memory stream beside the
+links counts where it is the slower. So doubling every price doubles the time, and
+price x derivative, summed over the prices, is the time (Euler): that is how a
+prediction is taken apart into terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from chex import Numeric
+from jax import Array
+
+from fabricmodel.fabric import Fabric, Level
+from fabricmodel.timing.selection import slowest_of, soft_max, soft_min_groups
+from fabricmodel.timing.table import CountTable, total_ranks
+
+
+def tier_hops(level: Level) -> Array:
+    """Switches beyond the first on the longest way through a folded Clos of the level.
+
+    t tiers of k-port switches reach 2 (k/2)^t ends, and the way up and down crosses
+    2 t - 1 of them. Zero where the level names no radix.
+
+    >>> clos = Level(name="net", kind="switch", members=1000.0, radix=64.0)
+    >>> float(tier_hops(clos))
+    2.0
+    """
+    known = jnp.asarray(level.radix) > 2
+    half = jnp.where(known, jnp.asarray(level.radix) / 2.0, 2.0)
+    ends = jnp.asarray(level.members) * jnp.maximum(jnp.asarray(level.uplinks), 1.0)
+    tiers = jnp.ceil(jnp.log(jnp.maximum(ends / 2.0, 1.0)) / jnp.log(half) - 1e-5)
+    return jnp.where(known, 2.0 * jnp.maximum(tiers, 1.0) - 2.0, 0.0)
+
+
+def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]:
+    """Price vectors of the levels: (4, L) for latency, (L,) for a byte.
+
+    latency = rounds (round_s + tiers hop_s) + hops hop_s + messages message_s
+              + joins b_N jitter_s;
+    transfer = bytes (byte_s + log2(members) crowd_byte_s).
+    """
+    slowest = slowest_of(ranks)
+    columns = []
+    for level in levels:
+        doublings = jnp.log2(jnp.maximum(jnp.asarray(level.members), 1.0))
+        columns.append(
+            (
+                level.round_s + tier_hops(level) * level.hop_s,
+                level.hop_s,
+                level.message_s,
+                slowest * level.jitter_s,
+                level.byte_s + doublings * level.crowd_byte_s,
+            )
+        )
+    rows = [
+        jnp.stack([jnp.asarray(x, float) for x in row])
+        for row in zip(*columns, strict=True)
+    ]
+    return jnp.stack(rows[:4]), rows[4]
+
+
+def phase_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
+    """Seconds of each phase, (P,), its levels combined as its flow says."""
+    ranks = total_ranks(fabric.levels)
+    per_event, per_byte = level_prices(fabric.levels, ranks)
+    latency_factor, transfer_factor = _phase_factors(table, fabric)
+    latency = latency_factor[:, None] * jnp.einsum(
+        "ple,el->pl", table.levels[..., :4], per_event
+    )
+    transfer = transfer_factor[:, None] * size_bytes * table.levels[..., 4] * per_byte
+    reduction = size_bytes * table.sides[:, 0] * fabric.reduce_byte_s
+    memory = (
+        table.sides[:, 1] * fabric.memory_round_s
+        + size_bytes * table.sides[:, 2] * fabric.memory_byte_s
+    ) * transfer_factor
+    chain, fullest = jnp.sum(latency, axis=1), soft_max(transfer, axis=1)
+    cross = chain * fullest
+    some = cross > 0
+    cross = jnp.where(some, 2.0 * jnp.sqrt(jnp.where(some, cross, 1.0)), 0.0)
+    flow = np.asarray(table.flows)
+    links = jnp.select(
+        [flow == "sequential", flow == "parallel", flow == "segmented"],
+        [
+            chain + jnp.sum(transfer, axis=1),
+            soft_max(latency + transfer, axis=1),
+            chain + fullest + cross,
+        ],
+        chain + fullest,
+    )
+    beside = soft_max(jnp.stack([links, memory + reduction]), axis=0)
+    return jnp.where(flow == "stream", beside, links + reduction)
+
+
+def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
+    """Seconds of each candidate, (C,): its phases one after another."""
+    owner = np.zeros((len(table.candidates), len(table.flows)), np.float32)
+    for row, candidate in enumerate(table.candidates):
+        owner[row, list(candidate.phases)] = 1.0
+    return owner @ phase_seconds(table, fabric, size_bytes)
+
+
+def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
+    """Seconds of the best alternative, each of its stages by its best candidate."""
+    times = candidate_seconds(table, fabric, size_bytes)
+    names = table.stage_names
+    group = np.array([names.index(c.stage) for c in table.candidates])
+    stages = soft_min_groups(times, table.valid, group, len(names))
+    whole = jnp.sum(table.stages * stages, axis=1)
+    return soft_min_groups(whole, table.allowed, np.zeros(whole.shape[0], int), 1)[0]
+
+
+def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
+    """Name the factors of an algorithm: shared by its collectives, and its own.
+
+    >>> factor_names(("neuronlink", "all_gather"), "mesh")
+    ('neuronlink.mesh', 'all_gather.neuronlink.mesh')
+    """
+    domain, collective = stage
+    return f"{domain}.{algorithm}", f"{collective}.{domain}.{algorithm}"
+
+
+def _phase_factors(table: CountTable, fabric: Fabric) -> tuple[Array, Array]:
+    latency: list[Numeric] = [1.0] * len(table.flows)
+    transfer: list[Numeric] = [1.0] * len(table.flows)
+    for candidate in table.candidates:
+        for key in factor_names(candidate.stage, candidate.algorithm):
+            for row in candidate.phases:
+                slow = fabric.factors.get(f"{key}.latency", 1.0)
+                wide = fabric.factors.get(f"{key}.transfer", 1.0)
+                latency[row] = latency[row] * slow
+                transfer[row] = transfer[row] * wide
+    return _vector(latency), _vector(transfer)
+
+
+def _vector(values: Sequence[Numeric]) -> Array:
+    return jnp.stack([jnp.asarray(value, float) for value in values])

@@ -1,0 +1,263 @@
+"""Counts of every candidate as one table, so that one small program prices them all.
+
+The table depends on the shape of a fabric and on no price and no size: bytes are
+counted for a vector of one byte, since every algorithm moves them in proportion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import groupby
+
+import jax
+import jax.numpy as jnp
+from chex import Numeric
+from jax import Array
+
+from fabricmodel._pytree import pytree, static
+from fabricmodel.algorithms.counts import (
+    Dim,
+    LevelCounts,
+    Phases,
+    active,
+    product,
+)
+from fabricmodel.algorithms.hierarchical import flat_ring, flat_tree, stage_sizes
+from fabricmodel.algorithms.registry import algorithms
+from fabricmodel.fabric import Fabric, Level
+
+_FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree}
+_LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One algorithm where it could run: what it is, and which phases are its own.
+
+    Attributes:
+      stage: the choice it belongs to: (domain, collective), the domain ``flat`` for
+        an algorithm that spans them all.
+      algorithm: its name in the registry.
+      phases: its rows of the table.
+    """
+
+    stage: tuple[str, str]
+    algorithm: str
+    phases: tuple[int, ...]
+
+
+@pytree
+class CountTable:
+    """Counts of all the phases of all the candidates of one collective.
+
+    Shapes: P phases, L levels of the fabric, C candidates, A alternatives (ways to
+    put stages together), S stages.
+
+    Attributes:
+      levels: (P, L, 5) rounds, hops, messages, joins, bytes (for one byte of vector).
+      sides: (P, 3) bytes reduced, memory rounds, memory bytes.
+      valid: (C,) 1 where the candidate exists for this shape.
+      stages: (A, S) how often an alternative runs a stage.
+      allowed: (A,) 1 where the alternative makes sense for this shape.
+      flows: of each phase.
+      candidates: what they are.
+    """
+
+    levels: Array
+    sides: Array
+    valid: Array
+    stages: Array
+    allowed: Array
+    flows: tuple[str, ...] = static()
+    candidates: tuple[Candidate, ...] = static()
+
+    @property
+    def stage_names(self) -> tuple[tuple[str, str], ...]:
+        """The choices, in the order of the columns of ``stages``."""
+        return tuple(dict.fromkeys(c.stage for c in self.candidates))
+
+
+def domains(levels: Sequence[Level]) -> list[list[int]]:
+    """Group neighbouring levels that one algorithm spans, innermost first."""
+    named = groupby(
+        range(len(levels)), key=lambda at: levels[at].domain or levels[at].name
+    )
+    return [list(group) for _, group in named]
+
+
+def topology(levels: Sequence[Level]) -> list[Dim]:
+    """Describe the shape of the levels, without their prices, to an algorithm.
+
+    A unit whose p ranks leave it through u shared links has p / u ranks on each; a
+    job that uses few of its ranks can't use more links than those ranks drive.
+
+    >>> node = Level(name="node", kind="clique", members=32.0, capacity=32.0)
+    >>> nic = Level(name="efa", kind="switch", members=4.0, capacity=8.0, uplinks=8.0)
+    >>> float(topology([node, nic])[1].ranks_per_link)
+    4.0
+    """
+    dims, inside, full = [], jnp.ones(()), jnp.ones(())
+    for level in levels:
+        own = jnp.asarray(level.uplinks)
+        driven = jnp.minimum(own, inside * jnp.maximum(own / full, 1.0))
+        sharing = jnp.where(own > 0, inside / jnp.where(own > 0, driven, 1.0), 1.0)
+        dims.append(
+            Dim(
+                kind=level.kind,
+                members=level.members,
+                capacity=level.capacity,
+                ranks_per_link=sharing,
+                ranks_inside=inside,
+            )
+        )
+        inside, full = inside * level.members, full * level.capacity
+    return dims
+
+
+def count_table(fabric: Fabric, collective: str, only: str | None = None) -> CountTable:
+    """Count every way that a fabric's library has to run a collective.
+
+    An all_reduce has one staged alternative for each domain that could be its turning
+    point (the outermost one in use): reduce_scatter inside it, all_gather on the way
+    back. It has one more that is a whole reduce_scatter and a whole all_gather, so
+    that it never costs more than those. With ``only``, an algorithm's name, each
+    stage has that algorithm alone, where it has it.
+    """
+    builder = _Builder(fabric)
+    for strategy in fabric.strategies:
+        if strategy != "staged":
+            builder.flat(strategy, collective)
+    if "staged" in fabric.strategies or not builder.alternatives:
+        builder.staged(collective)
+    return builder.table(only)
+
+
+class _Builder:
+    """Collects phases, candidates and alternatives while the table is traced."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.dims = topology(fabric.levels)
+        self.groups = domains(fabric.levels)
+        self.found: dict[tuple[str, str], dict[str, Phases]] = {}
+        self.alternatives: list[tuple[dict[tuple[str, str], Numeric], Numeric]] = []
+        self.where: dict[tuple[str, str], list[int]] = {}
+
+    def flat(self, strategy: str, collective: str) -> None:
+        stage = ("flat", collective)
+        phases = _FLAT[strategy](collective, self.dims, 1.0)
+        if phases is None and collective == "all_reduce":
+            return
+        if phases is not None:
+            self.found.setdefault(stage, {})[strategy] = phases
+            self.where[stage] = list(range(len(self.dims)))
+            if all(stage not in runs for runs, _ in self.alternatives):
+                self.alternatives.append(({stage: 1.0}, 1.0))
+
+    def staged(self, collective: str) -> None:
+        used = [
+            jnp.where(sum(active(self.dims[i]) for i in group) > 0, 1.0, 0.0)
+            for group in self.groups
+        ]
+        everywhere = range(len(self.groups))
+        if collective != "all_reduce":
+            runs = {self._stage(at, collective): used[at] for at in everywhere}
+            self.alternatives.append((runs, 1.0))
+            return
+        for turn in everywhere:
+            outside = sum((used[at] for at in everywhere[turn + 1 :]), jnp.zeros(()))
+            runs = {self._stage(turn, "all_reduce"): used[turn]}
+            for at in everywhere[:turn]:
+                for kind in ("reduce_scatter", "all_gather"):
+                    runs[self._stage(at, kind)] = used[at]
+            self.alternatives.append((runs, jnp.where(outside > 0, 0.0, 1.0)))
+        both = {
+            self._stage(at, kind): used[at]
+            for at in everywhere
+            for kind in ("reduce_scatter", "all_gather")
+        }
+        self.alternatives.append((both, 1.0))
+
+    def _stage(self, at: int, collective: str) -> tuple[str, str]:
+        group = self.groups[at]
+        first = self.fabric.levels[group[0]]
+        stage = (first.domain or first.name, collective)
+        if stage not in self.found:
+            grouped = [[self.dims[i] for i in ids] for ids in self.groups]
+            size = stage_sizes(collective, grouped, 1.0)[at]
+            self.where[stage] = group
+            self.found[stage] = {
+                name: count(grouped[at], size)
+                for name, count in algorithms(first.family, collective).items()
+            }
+        return stage
+
+    def table(self, only: str | None) -> CountTable:
+        levels, sides, flows, valid, candidates = [], [], [], [], []
+        depth = len(self.dims)
+        for stage, named in self.found.items():
+            if only in named:
+                named = {only: named[only]}
+            for name, phases in named.items():
+                rows = []
+                for phase in phases:
+                    rows.append(len(flows))
+                    flows.append(phase.flow)
+                    row = [LevelCounts()] * depth
+                    for at, counts in zip(self.where[stage], phase.levels, strict=True):
+                        row[at] = counts
+                    levels.append([_fields(counts) for counts in row])
+                    sides.append(
+                        [phase.reduced_bytes, phase.memory_rounds, phase.memory_bytes]
+                    )
+                exists = [phase.valid for phase in phases]
+                valid.append(
+                    jnp.min(jnp.stack([jnp.asarray(x, float) for x in exists]))
+                )
+                candidates.append(
+                    Candidate(stage=stage, algorithm=name, phases=tuple(rows))
+                )
+        stages = [
+            [runs.get(stage, 0.0) for stage in self.found]
+            for runs, _ in self.alternatives
+        ]
+        table = CountTable(
+            levels=_stack(levels),
+            sides=_stack(sides),
+            valid=_stack(valid),
+            stages=_stack(stages),
+            allowed=_stack([allowed for _, allowed in self.alternatives]),
+            flows=tuple(flows),
+            candidates=tuple(candidates),
+        )
+        # Keeps XLA from recomputing the scalar counts inside every consumer.
+        return jax.lax.optimization_barrier(table)
+
+
+def _fields(counts: LevelCounts) -> list[Numeric]:
+    return [getattr(counts, name) for name in _LEVEL_FIELDS]
+
+
+def _stack(rows) -> Array:
+    """Stack nested lists of scalars, of which most are plain numbers."""
+    flat, shape = [], []
+    probe = rows
+    while isinstance(probe, list):
+        shape.append(len(probe))
+        probe = probe[0]
+
+    def walk(item) -> None:
+        if isinstance(item, list):
+            for part in item:
+                walk(part)
+        else:
+            flat.append(jnp.asarray(item, float))
+
+    walk(rows)
+    return jnp.stack(flat).reshape(shape)
+
+
+def total_ranks(levels: Sequence[Level]) -> Array:
+    """Ranks that take part."""
+    return product(topology(levels))
