@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-from fabricmodel.errors import MeasurementError, at
+from fabricmodel.errors import MeasurementError
 from fabricmodel.measurements.table import TEXT_LIMIT, SetAside
 from fabricmodel.measurements.vocabulary import bus_factor
 
@@ -180,7 +180,7 @@ def settle_ranks(
 
 
 def split_nodes(
-    ranks: int, nodes: int | None, given: int | None, path: str
+    place: str, ranks: int, nodes: int | None, given: int | None
 ) -> tuple[float | None, float | None]:
     """Nodes and ranks per node; the caller knows better than the host names do.
 
@@ -192,6 +192,6 @@ def split_nodes(
         return None, None
     if count > ranks:
         raise MeasurementError(
-            at(path), f"{count} nodes for {ranks} ranks", "Give nodes= of this run"
+            place, f"{count} nodes for {ranks} ranks", "Give nodes= of this run"
         )
     return float(count), ranks / count if ranks % count == 0 else None

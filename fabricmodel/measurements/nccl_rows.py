@@ -80,9 +80,10 @@ def parse_row(line: int, text: str, header: Sequence[str] | None) -> Row | str |
     if len(tokens) < 11 or middle or size is None or count is None or not known:
         return f"not {width} a whole row"
     # The operation may be blank, as alltoall's is; a root never is.
-    if header and (
-        header[3:5].count("root") != (root is not None) or (op and header[3] != "redop")
-    ):
+    columns = header[3:5] if header else ()
+    if header and (("root" in columns) != (root is not None)):
+        return f"not {width} a whole row"
+    if header and op and "redop" not in columns:
         return f"not {width} a whole row"
     return Row(
         line=line,

@@ -63,6 +63,8 @@ def split_runs(text: str, path: str, refused: list[SetAside]) -> Iterator[Run]:
             yield run
             run = Run()
             row = row and parse_row(number, line, None)
+        if "Using devices" in line:  # those of a run that printed no row are stale
+            run.devices.clear()
         if heading:
             run.header = heading[1].split()
         elif device:

@@ -129,12 +129,11 @@ def _records(
             reason = "its collective is not among those of the table"
             refused.append(aside(path, row.line, row.text, reason))
         return
-    whole = kind in SHARDED and shards > 1 and shards == int(shards)
-    counted = int(shards) if whole else None
+    counted = int(shards) if kind in SHARDED and shards > 1 else None
     size = settle_ranks(
         place, kind, given=ranks, stated=stated, counted=counted, ratio=ratio
     )
-    count, per_node = split_nodes(size, hosts, nodes, path)
+    count, per_node = split_nodes(place, size, hosts, nodes)
     for row, half in good:
         if row.shards not in (1.0, float(size)):
             reason = f"{half.statistic}: size and count disagree"
@@ -193,7 +192,6 @@ def _settle_collective(
 ) -> str | None:
     """The canonical collective of a run; None if the log names one that has none."""
     wanted = None if given is None else canonical_collective(given)
-    # A line above a run may be a build's, so a name must also fit the rows.
     spoken = run.binaries or (mentioned if len(mentioned) == 1 else set())
     names = {run.title} if run.title else spoken
     found = {find_collective(name) for name in names}
@@ -202,6 +200,8 @@ def _settle_collective(
     named = found.pop() if len(found) == 1 else None
     if names and len(names) == 1 and named is None:
         return None
+    if not run.title and named not in fitting:
+        named = None  # a command above a run may be a build's or another's
     if named and wanted and named != wanted:
         raise MeasurementError(
             place,

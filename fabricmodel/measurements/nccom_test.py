@@ -142,7 +142,7 @@ def _records(
     count = settle_ranks(
         place, kind, given=ranks, stated=command.ranks, counted=None, ratio=ratio
     )
-    hosts, per_node = split_nodes(count, command.nodes, nodes, path)
+    hosts, per_node = split_nodes(place, count, command.nodes, nodes)
     for row in good:
         tokens, column = row.tokens, row.time_column
         yield {

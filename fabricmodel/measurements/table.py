@@ -253,7 +253,8 @@ class Measurements:
         target = pathlib.Path(path)
         part = target.parent / f".{target.name}.{os.getpid()}.part"
         try:
-            self.frame.write_csv(part)
+            # polars quotes empty text, to tell it from null; the table needn't.
+            self.frame.with_columns(pl.col(pl.String).replace("", None)).write_csv(part)
             part.replace(target)
         except OSError as error:
             raise MeasurementError(

@@ -326,6 +326,16 @@ def test_a_run_whose_rows_are_all_refused_leaves_no_trace_on_the_next():
     assert len(table.set_aside) == 3
 
 
+def test_a_run_that_crashed_before_its_rows_leaves_no_trace_on_the_next():
+    table = read(devices(16, 4) + heading() + RUN, "run.log")
+    assert set(table.ranks) == {8.0}
+
+
+def test_a_command_that_does_not_fit_the_rows_is_not_believed():
+    built = "nvcc -o build/all_gather_perf\n"
+    assert set(read(built + RUN, "run.log").collective) == {"all_reduce"}
+
+
 def test_matches():
     assert matches(RUN)
     assert matches(rows(ranks=8))

@@ -109,7 +109,9 @@ def test_csv_is_written_whole_or_not_at_all(table, tmp_path: pathlib.Path):
     out = tmp_path / "out.csv"
     out.write_text("old")
     table.to_csv(out)
-    assert out.read_text().startswith("series,system,fabric,")
+    lines = out.read_text().split("\n")
+    assert lines[0].startswith("series,system,fabric,")
+    assert lines[1].startswith("a,,,,2.0,4.0,2.0,all_reduce,,1024.0,half,5.0,4.0,6.0,")
     for bad in (tmp_path / "no" / "such.csv", tmp_path):
         with pytest.raises(MeasurementError, match="can't be written"):
             table.to_csv(bad)
