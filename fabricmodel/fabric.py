@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from chex import Numeric
+from jax.typing import ArrayLike
 
 from fabricmodel._pytree import pytree, static
 
@@ -32,6 +33,8 @@ class Level:
       domain: the name that such levels share.
       link: levels of one link class share their prices in a fit.
       in_node: whether it lies inside a node (an instance, a server).
+      grows: whether a larger job just has more of it (the outermost level, or all
+        sides of a torus); otherwise ``capacity`` is its limit.
       members: how many a job uses, at least 1.
       capacity: how many there are.
       uplinks: links out of one member for all the ranks inside it (adapters of a
@@ -52,6 +55,7 @@ class Level:
     domain: str = static(default="")
     link: str = static(default="")
     in_node: bool = static(default=False)
+    grows: bool = static(default=False)
     members: Numeric = 1.0
     capacity: Numeric = 1.0
     uplinks: Numeric = 0.0
@@ -70,6 +74,20 @@ class Level:
 
 
 @pytree
+class Factors:
+    """How much dearer than its counts an algorithm is, as one vector.
+
+    Attributes:
+      names: ``DOMAIN.ALGORITHM.latency`` or ``.transfer``, shared by the collectives,
+        or the same with ``COLLECTIVE.`` before it for what one of them adds.
+      values: (n,) factors; 1 means that the counts say it all.
+    """
+
+    names: tuple[str, ...] = static(default=())
+    values: ArrayLike = ()
+
+
+@pytree
 class Fabric:
     """Levels, innermost first, and the prices that belong to no level.
 
@@ -83,9 +101,7 @@ class Fabric:
       reduce_byte_s: a byte reduced.
       memory_round_s, memory_byte_s: a step and a byte of the memory stream of one
         channel.
-      factors: how much dearer than its counts an algorithm's latency or transfer is,
-        by ``domain.algorithm.latency`` or ``.transfer``, with the collective's name
-        before it where one differs; 1 where absent.
+      factors: how much dearer than its counts each algorithm is; none is 1.
       spread: log standard deviation of the catalogue's belief in each price, by the
         names of ``prices``.
     """
@@ -97,5 +113,5 @@ class Fabric:
     reduce_byte_s: Numeric = 0.0
     memory_round_s: Numeric = 0.0
     memory_byte_s: Numeric = 0.0
-    factors: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
+    factors: Factors = dataclasses.field(default_factory=Factors)
     spread: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)

@@ -127,7 +127,7 @@ def log2_ceil(n: Numeric) -> Array:
     >>> [float(log2_ceil(n)) for n in (1.0, 2.0, 3.0, 4.0, 65.0)]
     [0.0, 1.0, 2.0, 2.0, 7.0]
     """
-    return jnp.ceil(jnp.log2(n) - 1e-5)
+    return jnp.abs(jnp.ceil(jnp.log2(n) - 1e-5))
 
 
 def log2_floor(n: Numeric) -> Array:

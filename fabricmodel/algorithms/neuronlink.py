@@ -28,6 +28,7 @@ from fabricmodel.algorithms.counts import (
     log2_ceil,
     product,
     share,
+    wraps,
 )
 
 
@@ -47,6 +48,24 @@ def channels(dims: Sequence[Dim]) -> Array:
     for dim in dims:
         whole = whole * jnp.where(jnp.asarray(dim.members) >= dim.capacity, 1.0, 0.0)
     return 2.0 + 2.0 * whole
+
+
+def disjoint_rings(torus: Sequence[Dim]) -> Array:
+    """Directed Hamiltonian rings with no link in common: 4, 2 or 1.
+
+    A torus of two sides that close, of three or more each, holds two cycles, each
+    used both ways round; a grid or a single closed side holds one; a line none, so
+    that a ring along it comes back over the same links.
+
+    >>> side = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> pair = Dim(kind="ring", members=2.0, capacity=4.0)
+    >>> [float(disjoint_rings(t)) for t in ([side, side], [side, pair], [pair])]
+    [4.0, 2.0, 1.0]
+    """
+    used = sum((active(dim) for dim in torus), jnp.zeros(()))
+    closed = sum((wraps(dim) for dim in torus), jnp.zeros(()))
+    one_side = jnp.where(closed > 0, 2.0, 1.0)
+    return jnp.where(closed > 1, 4.0, jnp.where(used > 1, 2.0, one_side))
 
 
 def mesh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -103,18 +122,18 @@ def mesh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def single_step_mesh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Single-step mesh: every rank sends its whole vector to every other, once.
 
-    (N - 1) S bytes leave a rank, so the busiest link between chips carries r C times
-    the load of an all_gather; each rank reduces N - 1 vectors.
+    N S bytes of each chip's ranks reach every other chip, r N S g(n_i) on the busiest
+    link; (r - 1) S come in from the neighbours in the chip; N - 1 vectors are reduced.
     """
-    chip, *torus = dims
+    chip, ranks = dims[0], product(dims)
     between, inside = mesh_all_gather(dims, size_bytes)
-    ranks = product(dims)
+    copies = ranks * chip.members
     levels = (
         dataclasses.replace(
-            inside.levels[0], bytes=share(chip.members) * ranks * size_bytes
+            inside.levels[0], bytes=(jnp.asarray(chip.members) - 1.0) * size_bytes
         ),
         *(
-            dataclasses.replace(level, bytes=level.bytes * ranks)
+            dataclasses.replace(level, bytes=level.bytes * copies)
             for level in between.levels[1:]
         ),
     )
@@ -142,25 +161,31 @@ def mesh_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def rdh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Recursive doubling along the axes of the torus, then a stage inside the chip.
 
-    A ring of four is a 2-cube, so each of the log2 C steps is one hop; a step uses one
-    link, which carries (C - 1)/C S over all steps, most of it along the last axis.
-    Powers of two only.
+    A ring of four is a 2-cube, so each of the log2 C steps is one hop along one axis.
+    The r ranks of a chip run r groups at once, each on S/r, and start on different
+    axes: with a axes a link serves ceil(r / a) groups, and carries (C - 1)/C S/r of
+    each over all the steps. Sides of 2, or closed ones of 4, only.
+
+    >>> chip = Dim(kind="clique", members=4.0, capacity=4.0)
+    >>> side = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> (c,) = rdh_all_gather([chip, side, side], 64.0)
+    >>> [float(level.rounds) for level in c.levels], float(c.levels[1].bytes)
+    ([1.0, 2.0, 2.0], 7.5)
     """
     chip, *torus = dims
-    gathered = size_bytes / product(torus)
+    steps = [log2_ceil(dim.members) for dim in torus]
+    axes = jnp.maximum(sum(steps, jnp.zeros(())), 1.0)
+    r = jnp.asarray(chip.members)
+    carried = share(product(torus)) * size_bytes / r * jnp.ceil(r / axes - 1e-5)
     valid = jnp.ones(())
-    levels = []
     for dim in torus:
-        steps = log2_ceil(dim.members)
-        valid = valid * is_power_of_two(dim.members)
-        levels.append(
-            LevelCounts(
-                rounds=steps,
-                phases=steps,
-                bytes=gathered * (jnp.asarray(dim.members) - 1.0),
-            )
-        )
-        gathered = gathered * dim.members
+        n = jnp.asarray(dim.members)
+        cube = (n <= 2) | ((n == 4) & (wraps(dim) > 0))
+        valid = valid * jnp.where(cube, is_power_of_two(n), 0.0)
+    levels = tuple(
+        LevelCounts(rounds=count, phases=count, bytes=carried * count / axes)
+        for count in steps
+    )
     inside = LevelCounts(
         rounds=active(chip),
         phases=active(chip),
@@ -243,15 +268,17 @@ def _cycle(
 ) -> Phases:
     """Once round the Hamiltonian cycles that join ``joined`` ranks of every chip.
 
-    Of the rounds, C - 1 cross to another chip and the rest stay inside one. Each
-    channel carries its part of (N - 1)/N S over every link of its cycle, all at the
-    same time, and streams ``accesses`` times that through memory beside it: the
-    slower of the two sets the pace, since one slice moves while the other is reduced.
+    Of the rounds, C - 1 cross to another chip and the rest stay inside one. With M
+    ranks joined in all, (M - 1)/M S is split over the disjoint rings and crosses every
+    link of them at the same time; each channel streams its part of ``accesses`` times
+    (N - 1)/N S through memory beside it. The slower of the two sets the pace, since
+    one slice moves while the other is reduced.
     """
     chip, *torus = dims
     chips, ranks = product(torus), product(dims)
     alone = jnp.where(chips > 1, 0.0, 1.0)
-    per_channel = share(ranks) * size_bytes / channels(dims)
+    on_link = share(joined * chips) * size_bytes / disjoint_rings(torus)
+    streamed = share(ranks) * size_bytes / channels(dims)
     inner = chips * (joined - 1.0)
     levels = (
         LevelCounts(
@@ -260,9 +287,7 @@ def _cycle(
             bytes=alone * share(chip.members) * size_bytes,
         ),
         *(
-            LevelCounts(
-                rounds=steps, phases=active(dim), bytes=active(dim) * per_channel
-            )
+            LevelCounts(rounds=steps, phases=active(dim), bytes=active(dim) * on_link)
             for dim, steps in zip(torus, _path(torus), strict=True)
         ),
     )
@@ -270,7 +295,7 @@ def _cycle(
         Counts(
             levels=levels,
             memory_rounds=inner + chips - 1.0,
-            memory_bytes=accesses * per_channel,
+            memory_bytes=accesses * streamed,
             flow="stream",
         ),
     )

@@ -82,26 +82,49 @@ def multiport_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
     (3.0, 12.0)
     """
     count = len(dims)
-    ports = sum((active(dim) * directions(dim) for dim in dims), jnp.zeros(()))
-    part = size_bytes / jnp.maximum(ports, 1.0)
+    parts = [active(dim) * directions(dim) for dim in dims]
+    part = size_bytes / jnp.maximum(sum(parts, jnp.zeros(())), 1.0)
     gathered = [part * active(dim) / product(dims) for dim in dims]
+    sides = [jnp.asarray(dim.members) for dim in dims]
     phases = []
     for phase in range(count):
-        levels: list[LevelCounts] = [LevelCounts()] * count
+        rounds = [jnp.zeros(())] * count
+        moved = [jnp.zeros(())] * count
         for start in range(count):
-            at = (start + phase) % count
-            others = jnp.asarray(dims[at].members) - 1.0
-            levels[at] = LevelCounts(
-                rounds=others * active(dims[start]),
-                phases=active(dims[at]) * active(dims[start]),
-                bytes=gathered[start]
-                * others
-                * _way_back(dims[at])
-                * dims[at].ranks_per_link,
+            grown = gathered[start]
+            for at in range(count):
+                here = _visits(dims, start, at, phase)
+                others = here * (sides[at] - 1.0)
+                # A wrapped side carries each part on links of its own; a line, or a
+                # side of two, carries all the parts that come to it both ways.
+                crowd = jnp.where(wraps(dims[at]) > 0, 1.0, parts[start])
+                rounds[at] = rounds[at] + others
+                moved[at] = moved[at] + gathered[start] * others * crowd
+                grown = grown + gathered[start] * others
+            gathered[start] = grown
+        levels = tuple(
+            LevelCounts(
+                rounds=rounds[at],
+                phases=jnp.where(rounds[at] > 0, 1.0, 0.0),
+                bytes=moved[at] * dims[at].ranks_per_link,
             )
-            gathered[start] = gathered[start] * dims[at].members
-        phases.append(Counts(levels=tuple(levels), flow="parallel"))
+            for at in range(count)
+        )
+        phases.append(Counts(levels=levels, flow="parallel"))
     return tuple(phases)
+
+
+def _visits(dims: Sequence[Dim], start: int, at: int, phase: int) -> Array:
+    """1.0 where parts that start at a side are at another in a phase.
+
+    Sides of one are left out of the cyclic order, and so of the phases.
+    """
+    used = [active(dim) for dim in dims]
+    place = [sum(used[:i], jnp.zeros(())) for i in range(len(dims))]
+    total = jnp.maximum(sum(used, jnp.zeros(())), 1.0)
+    turn = jnp.mod(place[start] + phase, total)
+    reached = (place[at] == turn) & (phase < total)
+    return jnp.where(reached, used[start] * used[at], 0.0)
 
 
 def multiport_bucket_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -167,12 +190,10 @@ def tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 
 def tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Pipelined spanning tree, towards the root; S bytes reduced."""
+    """Pipelined spanning tree, towards the root, which reduces one S for each link."""
     (tree,) = tree_broadcast(dims, size_bytes)
-    some = jnp.where(product(dims) > 1, 1.0, 0.0)
-    return (
-        Counts(levels=tree.levels, reduced_bytes=some * size_bytes, flow="segmented"),
-    )
+    children = sum((active(dim) * directions(dim) for dim in dims), jnp.zeros(()))
+    return (dataclasses.replace(tree, reduced_bytes=children * size_bytes),)
 
 
 def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -190,6 +211,7 @@ def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
             * share(ranks)
             * size_bytes
             * dim.ranks_per_link
+            * _lopsided(dim)
             / jnp.maximum(ports, 1.0),
         )
         for dim in dims
@@ -211,10 +233,11 @@ def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     return (Counts(levels=tuple(levels)),)
 
 
-def _way_back(dim: Dim) -> Array:
-    """Load of a one-way ring laid along the dimension: 2 on a line of three or more."""
-    closed = (wraps(dim) > 0) | (jnp.asarray(dim.members) <= 2)
-    return jnp.where(closed, 1.0, 2.0)
+def _lopsided(dim: Dim) -> Array:
+    """The busier side of the best root of an even line, over the mean of both."""
+    n = jnp.asarray(dim.members)
+    even_line = (wraps(dim) == 0) & (n > 2) & (jnp.mod(n, 2.0) == 0)
+    return jnp.where(even_line, n / jnp.maximum(n - 1.0, 1.0), 1.0)
 
 
 def _reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:

@@ -1,4 +1,4 @@
-"""What no algorithm can beat, at the fabric's own prices."""
+"""What no algorithm can beat: counted once per shape, priced with the fabric's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from chex import Numeric
 from jax import Array
 
+from fabricmodel._pytree import pytree
 from fabricmodel.algorithms.counts import (
     Dim,
     active,
@@ -17,82 +18,115 @@ from fabricmodel.algorithms.counts import (
     share,
 )
 from fabricmodel.fabric import Fabric, Level
-from fabricmodel.timing.table import topology
 
 _SYMMETRIC = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0}
 
 
-def bound_s(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
-    """Physical lower bound of a collective, in seconds, at the fabric's own prices.
+@pytree
+class BoundCounts:
+    """What has to happen, for a vector of one byte; L levels.
 
-    The launch, and then the largest of
+    Attributes:
+      used: (L,) 1 where a level has more than one member: one round at least.
+      crossing: (L,) bytes over the border of a unit, a member of the level.
+      links: (L, L) links out of that unit, on the level of the column.
+      busiest: (L,) bytes over the busiest link of a ring, for all_to_all.
+      reduced: bytes that a rank reduces.
+    """
 
-    - one round on any level in use;
-    - for each level, the bytes that must cross the border of a unit (a member of the
-      level, p ranks of N) over all the links out of it, on this level and further out:
-      (N - p)/N S for all_gather and reduce_scatter, twice that for all_reduce, p times
-      that for all_to_all; half of S, at least, for the others;
-    - for all_to_all, the bytes over the busiest link of a ring or line;
-    - the (N - 1)/N S bytes that a rank reduces.
+    used: Array
+    crossing: Array
+    links: Array
+    busiest: Array
+    reduced: Array
 
+
+def bound_counts(
+    levels: Sequence[Level], dims: Sequence[Dim], collective: str
+) -> BoundCounts:
+    """Count what a collective can't avoid on this shape.
+
+    A unit of p ranks out of N has to take in (N - p)/N S for all_gather and
+    reduce_scatter, twice that for all_reduce, p times that for all_to_all, and half of
+    S, at least, for the others. It does so over its links on its own level and on
+    every level further out, which it shares with its neighbours there.
+    """
+    ranks = product(dims)
+    both = list(zip(levels, dims, strict=True))
+    owned = [_links(levels, level, dim) for level, dim in both]
+    fair = collective in (*_SYMMETRIC, "all_to_all")
+    nothing = jnp.zeros(())
+    links, crossing, busiest = [], [], []
+    for at, (level, dim) in enumerate(both):
+        inside = jnp.asarray(dim.ranks_inside)
+        for column, further in enumerate(dims):
+            units = jnp.asarray(further.ranks_inside) / inside
+            mine = owned[column] / (units if fair else 1.0)
+            links.append(mine if column >= at else nothing)
+        crossing.append(_crossing(collective, inside, ranks))
+        ring = collective == "all_to_all" and level.kind in ("ring", "line")
+        load = exchange_load(dim) * _sharing(levels, level, dim)
+        busiest.append(load if ring else nothing)
+    reduces = collective in ("all_reduce", "reduce_scatter")
+    depth = len(dims)
+    return BoundCounts(
+        used=_row([active(dim) for dim in dims]),
+        crossing=_row(crossing),
+        links=_row(links).reshape(depth, depth),
+        busiest=_row(busiest),
+        reduced=share(ranks) if reduces else nothing,
+    )
+
+
+def bound_seconds(counts: BoundCounts, fabric: Fabric, size_bytes: Numeric) -> Array:
+    """Largest of the unavoidable parts, in seconds, the launch not included.
+
+    One round on any level in use; for each unit its crossing bytes over all of its
+    links; for all_to_all the busiest link of a ring; the bytes that a rank reduces.
     Sources: Chan et al. (2007); Patarasuk and Yuan (2009); the bisection of a torus.
     Reduction inside the network, which would halve the all_reduce, is not assumed.
     """
-    dims = topology(fabric.levels)
-    ranks = product(dims)
-    capacities = _capacities(fabric.levels, dims)
-    parts = [jnp.zeros(())]
-    for at, (level, dim) in enumerate(zip(fabric.levels, dims, strict=True)):
-        inside = jnp.asarray(dim.ranks_inside)
-        outwards = jnp.zeros(())
-        for further, capacity in zip(dims[at:], capacities[at:], strict=True):
-            units = jnp.asarray(further.ranks_inside) / inside
-            shared = units if collective in (*_SYMMETRIC, "all_to_all") else 1.0
-            outwards = outwards + capacity / shared
-        crossing = _crossing_bytes(collective, size_bytes, inside, ranks)
-        safe = jnp.where(outwards > 0, outwards, 1.0)
-        parts.append(jnp.where(outwards > 0, crossing / safe, 0.0))
-        parts.append(active(dim) * level.round_s)
-        if collective == "all_to_all" and level.kind in ("ring", "line"):
-            sharing = _sharing(fabric.levels, level, dim)
-            busiest = size_bytes * exchange_load(dim) * sharing
-            parts.append(busiest * level.byte_s)
-    if collective in ("all_reduce", "reduce_scatter"):
-        parts.append(share(ranks) * size_bytes * fabric.reduce_byte_s)
-    largest = jnp.max(jnp.stack(jnp.broadcast_arrays(*parts)), axis=0)
-    return fabric.launch_s.get(collective, 0.0) + largest
+    byte_s = _row([level.byte_s for level in fabric.levels])
+    round_s = _row([level.round_s for level in fabric.levels])
+    free = (byte_s <= 0) & (counts.links > 0)
+    rates = jnp.where(free, jnp.inf, counts.links / jnp.where(byte_s > 0, byte_s, 1.0))
+    rate = jnp.sum(rates, axis=1)
+    crossing = counts.crossing / jnp.where(rate > 0, rate, 1.0)
+    parts = [
+        counts.used * round_s,
+        size_bytes * jnp.where(rate > 0, crossing, 0.0),
+        size_bytes * counts.busiest * byte_s,
+    ]
+    reduction = size_bytes * counts.reduced * fabric.reduce_byte_s
+    return jnp.maximum(jnp.max(jnp.stack(parts)), reduction)
 
 
-def _crossing_bytes(
-    collective: str, size_bytes: Numeric, inside: Array, ranks: Array
-) -> Array:
+def _crossing(collective: str, inside: Array, ranks: Array) -> Array:
     """Bytes that have to cross the border of a unit of ``inside`` ranks."""
     outside = (ranks - inside) / ranks
     if collective == "all_to_all":
-        return inside * outside * size_bytes
+        return inside * outside
     if collective in _SYMMETRIC:
-        return _SYMMETRIC[collective] * outside * size_bytes
-    return jnp.where(outside > 0, 0.5 * size_bytes, 0.0)
+        return _SYMMETRIC[collective] * outside
+    return jnp.where(outside > 0, 0.5, 0.0)
 
 
-def _capacities(levels: Sequence[Level], dims: Sequence[Dim]) -> list[Array]:
-    """Bytes per second out of one member of each level, over that level's links."""
-    rates = []
-    for level, dim in zip(levels, dims, strict=True):
-        links = jnp.asarray(dim.ranks_inside) / _sharing(levels, level, dim)
-        if level.kind in ("ring", "line"):
-            links = links * directions(dim)
-        elif level.kind == "clique":
-            links = links * jnp.maximum(jnp.asarray(dim.members) - 1.0, 1.0)
-        price = jnp.asarray(level.byte_s)
-        free = jnp.where(price > 0, price, 1.0)
-        rates.append(active(dim) * jnp.where(price > 0, links / free, jnp.inf))
-    return rates
+def _links(levels: Sequence[Level], level: Level, dim: Dim) -> Array:
+    """Links, of one direction, out of one member of a level."""
+    links = active(dim) * jnp.asarray(dim.ranks_inside) / _sharing(levels, level, dim)
+    if level.kind in ("ring", "line"):
+        return links * directions(dim)
+    if level.kind == "clique":
+        return links * jnp.maximum(jnp.asarray(dim.members) - 1.0, 1.0)
+    return links
 
 
 def _sharing(levels: Sequence[Level], level: Level, dim: Dim) -> Array:
     """Ranks on one link; the ranks of a NeuronLink chip share the chip's links."""
-    chip = levels[0]
     if level.family == "neuronlink" and level.kind in ("ring", "line"):
-        return jnp.asarray(chip.members)
+        return jnp.asarray(levels[0].members)
     return jnp.asarray(dim.ranks_per_link)
+
+
+def _row(values: Sequence[Numeric]) -> Array:
+    return jnp.stack([jnp.asarray(value, float) for value in values])

@@ -14,9 +14,9 @@ from jax import Array
 from fabricmodel.algorithms.registry import COLLECTIVES
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
-from fabricmodel.timing.bounds import bound_s
-from fabricmodel.timing.price import best_seconds
-from fabricmodel.timing.table import count_table
+from fabricmodel.timing.bounds import bound_counts, bound_seconds
+from fabricmodel.timing.price import collective_seconds
+from fabricmodel.timing.table import count_table, topology
 
 
 def collective_time(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
@@ -52,7 +52,7 @@ def collective_time(fabric: Fabric, collective: str, size_bytes: Numeric) -> Arr
 def collective_bound(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
     """Return the physical lower bound of the same question, in seconds.
 
-    See ``fabricmodel.timing.bounds.bound_s`` for what it holds.
+    See ``fabricmodel.timing.bounds`` for what it holds.
 
     >>> from fabricmodel.fabric import Level
     >>> net = Level(name="net", kind="switch", members=4.0, byte_s=1e-9)
@@ -87,9 +87,15 @@ def time_s(
 ) -> Array:
     """Seconds of a collective of one size on one shape; the traced body."""
     table = count_table(fabric, collective, only)
-    launch = fabric.launch_s.get(collective, 0.0)
-    time = launch + best_seconds(table, fabric, size_bytes)
-    return jnp.maximum(time, bound_s(fabric, collective, size_bytes))
+    launch_s = fabric.launch_s.get(collective, 0.0)
+    return collective_seconds(table, fabric, size_bytes, launch_s)
+
+
+def bound_s(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
+    """Bound on one size and one shape, launch included; the traced body."""
+    counts = bound_counts(fabric.levels, topology(fabric.levels), collective)
+    launch_s = fabric.launch_s.get(collective, 0.0)
+    return launch_s + bound_seconds(counts, fabric, size_bytes)
 
 
 @partial(jax.jit, static_argnames=("collective", "function"))

@@ -18,23 +18,23 @@ from chex import Numeric
 from jax import Array
 
 from fabricmodel.fabric import Fabric, Level
+from fabricmodel.timing.bounds import bound_seconds
 from fabricmodel.timing.selection import slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
 
 
-def tier_hops(level: Level) -> Array:
-    """Switches beyond the first on the longest way through a folded Clos of the level.
+def tier_hops(members: Array, uplinks: Array, radix: Array) -> Array:
+    """Switches beyond the first on the longest way through a folded Clos.
 
     t tiers of k-port switches reach 2 (k/2)^t ends, and the way up and down crosses
-    2 t - 1 of them. Zero where the level names no radix.
+    2 t - 1 of them. Zero where the radix is not known (0).
 
-    >>> clos = Level(name="net", kind="switch", members=1000.0, radix=64.0)
-    >>> float(tier_hops(clos))
+    >>> float(tier_hops(jnp.array(1000.0), jnp.array(1.0), jnp.array(64.0)))
     2.0
     """
-    known = jnp.asarray(level.radix) > 2
-    half = jnp.where(known, jnp.asarray(level.radix) / 2.0, 2.0)
-    ends = jnp.asarray(level.members) * jnp.maximum(jnp.asarray(level.uplinks), 1.0)
+    known = radix > 2
+    half = jnp.where(known, radix / 2.0, 2.0)
+    ends = members * jnp.maximum(uplinks, 1.0)
     tiers = jnp.ceil(jnp.log(jnp.maximum(ends / 2.0, 1.0)) / jnp.log(half) - 1e-5)
     return jnp.where(known, 2.0 * jnp.maximum(tiers, 1.0) - 2.0, 0.0)
 
@@ -46,24 +46,24 @@ def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]
               + joins b_N jitter_s;
     transfer = bytes (byte_s + log2(members) crowd_byte_s).
     """
-    slowest = slowest_of(ranks)
-    columns = []
-    for level in levels:
-        doublings = jnp.log2(jnp.maximum(jnp.asarray(level.members), 1.0))
-        columns.append(
-            (
-                level.round_s + tier_hops(level) * level.hop_s,
-                level.hop_s,
-                level.message_s,
-                slowest * level.jitter_s,
-                level.byte_s + doublings * level.crowd_byte_s,
-            )
+
+    def row(field: str) -> Array:
+        return jnp.stack(
+            [jnp.asarray(getattr(level, field), float) for level in levels]
         )
-    rows = [
-        jnp.stack([jnp.asarray(x, float) for x in row])
-        for row in zip(*columns, strict=True)
-    ]
-    return jnp.stack(rows[:4]), rows[4]
+
+    members, hop_s = row("members"), row("hop_s")
+    tiers = tier_hops(members, row("uplinks"), row("radix"))
+    doublings = jnp.log2(jnp.maximum(members, 1.0))
+    per_event = jnp.stack(
+        [
+            row("round_s") + tiers * hop_s,
+            hop_s,
+            row("message_s"),
+            slowest_of(ranks) * row("jitter_s"),
+        ]
+    )
+    return per_event, row("byte_s") + doublings * row("crowd_byte_s")
 
 
 def phase_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
@@ -106,6 +106,15 @@ def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) ->
     return owner @ phase_seconds(table, fabric, size_bytes)
 
 
+def collective_seconds(
+    table: CountTable, fabric: Fabric, size_bytes: Numeric, launch_s: Numeric
+) -> Array:
+    """Seconds of a collective: the launch, and the best way, never below the bound."""
+    best = best_seconds(table, fabric, size_bytes)
+    bound = bound_seconds(table.bounds, fabric, size_bytes)
+    return launch_s + jnp.maximum(best, bound)
+
+
 def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
     """Seconds of the best alternative, each of its stages by its best candidate."""
     times = candidate_seconds(table, fabric, size_bytes)
@@ -127,17 +136,16 @@ def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
 
 
 def _phase_factors(table: CountTable, fabric: Fabric) -> tuple[Array, Array]:
-    latency: list[Numeric] = [1.0] * len(table.flows)
-    transfer: list[Numeric] = [1.0] * len(table.flows)
+    """Latency and transfer factor of each phase, (P,), from those of its algorithm."""
+    names, phases = fabric.factors.names, len(table.flows)
+    if not names:
+        return jnp.ones(phases), jnp.ones(phases)
+    own = np.zeros((2, phases, len(names)), np.float32)
     for candidate in table.candidates:
-        for key in factor_names(candidate.stage, candidate.algorithm):
-            for row in candidate.phases:
-                slow = fabric.factors.get(f"{key}.latency", 1.0)
-                wide = fabric.factors.get(f"{key}.transfer", 1.0)
-                latency[row] = latency[row] * slow
-                transfer[row] = transfer[row] * wide
-    return _vector(latency), _vector(transfer)
-
-
-def _vector(values: Sequence[Numeric]) -> Array:
-    return jnp.stack([jnp.asarray(value, float) for value in values])
+        for stem in factor_names(candidate.stage, candidate.algorithm):
+            for part, kind in enumerate(("latency", "transfer")):
+                if f"{stem}.{kind}" in names:
+                    column = names.index(f"{stem}.{kind}")
+                    own[part, list(candidate.phases), column] = 1.0
+    both = jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))
+    return both[0], both[1]

@@ -26,6 +26,7 @@ from fabricmodel.algorithms.counts import (
 from fabricmodel.algorithms.hierarchical import flat_ring, flat_tree, stage_sizes
 from fabricmodel.algorithms.registry import algorithms
 from fabricmodel.fabric import Fabric, Level
+from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
 _FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree}
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
@@ -60,6 +61,7 @@ class CountTable:
       valid: (C,) 1 where the candidate exists for this shape.
       stages: (A, S) how often an alternative runs a stage.
       allowed: (A,) 1 where the alternative makes sense for this shape.
+      bounds: what no candidate can avoid.
       flows: of each phase.
       candidates: what they are.
     """
@@ -69,6 +71,7 @@ class CountTable:
     valid: Array
     stages: Array
     allowed: Array
+    bounds: BoundCounts
     flows: tuple[str, ...] = static()
     candidates: tuple[Candidate, ...] = static()
 
@@ -90,7 +93,8 @@ def topology(levels: Sequence[Level]) -> list[Dim]:
     """Describe the shape of the levels, without their prices, to an algorithm.
 
     A unit whose p ranks leave it through u shared links has p / u ranks on each; a
-    job that uses few of its ranks can't use more links than those ranks drive.
+    job that uses few of its ranks can't use more links than those ranks drive. The
+    unit of a torus is one chip, on all of its sides.
 
     >>> node = Level(name="node", kind="clique", members=32.0, capacity=32.0)
     >>> nic = Level(name="efa", kind="switch", members=4.0, capacity=8.0, uplinks=8.0)
@@ -98,10 +102,13 @@ def topology(levels: Sequence[Level]) -> list[Dim]:
     4.0
     """
     dims, inside, full = [], jnp.ones(()), jnp.ones(())
+    unit, unit_full, domain = inside, full, None
     for level in levels:
+        if domain is None or (level.domain or level.name) != domain:
+            domain, unit, unit_full = level.domain or level.name, inside, full
         own = jnp.asarray(level.uplinks)
-        driven = jnp.minimum(own, inside * jnp.maximum(own / full, 1.0))
-        sharing = jnp.where(own > 0, inside / jnp.where(own > 0, driven, 1.0), 1.0)
+        driven = jnp.minimum(own, unit * jnp.maximum(own / unit_full, 1.0))
+        sharing = jnp.where(own > 0, unit / jnp.where(own > 0, driven, 1.0), 1.0)
         dims.append(
             Dim(
                 kind=level.kind,
@@ -130,7 +137,7 @@ def count_table(fabric: Fabric, collective: str, only: str | None = None) -> Cou
             builder.flat(strategy, collective)
     if "staged" in fabric.strategies or not builder.alternatives:
         builder.staged(collective)
-    return builder.table(only)
+    return builder.table(collective, only)
 
 
 class _Builder:
@@ -193,7 +200,7 @@ class _Builder:
             }
         return stage
 
-    def table(self, only: str | None) -> CountTable:
+    def table(self, collective: str, only: str | None) -> CountTable:
         levels, sides, flows, valid, candidates = [], [], [], [], []
         depth = len(self.dims)
         for stage, named in self.found.items():
@@ -228,6 +235,7 @@ class _Builder:
             valid=_stack(valid),
             stages=_stack(stages),
             allowed=_stack([allowed for _, allowed in self.alternatives]),
+            bounds=bound_counts(self.fabric.levels, self.dims, collective),
             flows=tuple(flows),
             candidates=tuple(candidates),
         )

@@ -1,0 +1,52 @@
+"""Differentiable models of collectives, fitted to measured latencies.
+
+>>> import fabricmodel as fm
+>>> fabric = fm.load_fabric("trn2-ultracluster", chips=65_536)
+>>> seconds = fm.collective_time(fabric, "all_gather", 64 * fm.MiB)
+>>> bool(seconds >= fm.collective_bound(fabric, "all_gather", 64 * fm.MiB))
+True
+"""
+
+from fabricmodel.catalog import list_fabrics, load_fabric
+from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
+from fabricmodel.fabric import Fabric, Level
+from fabricmodel.fitting.fit import fit, prior_model
+from fabricmodel.fitting.model import FittedModel, Prediction
+from fabricmodel.measurements import (
+    Measurements,
+    list_references,
+    load_reference,
+    read_measurements,
+)
+from fabricmodel.placement import place
+from fabricmodel.timing.choices import switches
+from fabricmodel.timing.collective import collective_bound, collective_time
+from fabricmodel.units import GB, MS, US, GiB, KiB, MiB
+
+__all__ = [
+    "GB",
+    "MS",
+    "US",
+    "Fabric",
+    "FabricError",
+    "FabricModelError",
+    "FittedModel",
+    "GiB",
+    "KiB",
+    "Level",
+    "MeasurementError",
+    "Measurements",
+    "MiB",
+    "Prediction",
+    "collective_bound",
+    "collective_time",
+    "fit",
+    "list_fabrics",
+    "list_references",
+    "load_fabric",
+    "load_reference",
+    "place",
+    "prior_model",
+    "read_measurements",
+    "switches",
+]

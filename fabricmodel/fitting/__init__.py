@@ -1,0 +1,1 @@
+"""From measurements to a fitted model: parameters, objective, solve, posterior."""

@@ -1,0 +1,170 @@
+"""Questions put to a model: a size, a shape and the algorithms allowed, row by row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax import Array
+
+from fabricmodel._pytree import pytree, static
+from fabricmodel.fabric import Fabric
+from fabricmodel.placement import place
+from fabricmodel.timing.price import collective_seconds, factor_names
+from fabricmodel.timing.table import CountTable, count_table
+
+T = TypeVar("T")
+
+
+@pytree
+class Cases:
+    """Rows of one collective, with the counts of their shapes.
+
+    Attributes:
+      collective: of all of them.
+      sizes: (R,) bytes.
+      members, capacity: (R, L) of each level.
+      tables: leaves of shape (R, ...): what each candidate counts there.
+    """
+
+    collective: str = static()
+    sizes: np.ndarray | Array
+    members: np.ndarray | Array
+    capacity: np.ndarray | Array
+    tables: CountTable
+
+
+def cases(
+    fabric: Fabric,
+    collective: str,
+    size_bytes: np.ndarray,
+    ranks: np.ndarray,
+    ranks_per_node: np.ndarray | None = None,
+    algorithms: Sequence[str] | None = None,
+    sides: Sequence[str] | None = None,
+) -> Cases:
+    """Place every row on the fabric and count, once per distinct shape.
+
+    Args:
+      fabric: whose capacities are the limits.
+      collective: one collective.
+      size_bytes, ranks: (R,).
+      ranks_per_node: (R,), NaN where unknown.
+      algorithms: for each row the one that was forced, or "" where the library chose.
+      sides: for each row the sides of its torus (``4x4x2``), or "".
+
+    Raises:
+      FabricError: where ranks do not divide into the fabric.
+    """
+    local = np.full(len(ranks), np.nan) if ranks_per_node is None else ranks_per_node
+    named = [""] * len(ranks) if sides is None else sides
+    keys = [
+        (count, None if np.isnan(inside) else inside, shape)
+        for count, inside, shape in zip(
+            ranks.tolist(), local.tolist(), named, strict=True
+        )
+    ]
+    shapes = {
+        key: place(fabric, key[0], ranks_per_node=key[1], sides=key[2])
+        for key in dict.fromkeys(keys)
+    }
+    order = {key: i for i, key in enumerate(shapes)}
+    index = np.array([order[key] for key in keys])
+    members = np.array([[x.members for x in f.levels] for f in shapes.values()])
+    capacity = np.array([[x.capacity for x in f.levels] for f in shapes.values()])
+    tables = _tables(bare(fabric), collective, *pad_rows((members, capacity)))
+    tables = jax.tree.map(lambda leaf: np.asarray(leaf)[index], tables)
+    if algorithms is not None:
+        tables = _forced(tables, algorithms)
+    return Cases(
+        collective=collective,
+        sizes=np.asarray(size_bytes, float),
+        members=members[index],
+        capacity=capacity[index],
+        tables=tables,
+    )
+
+
+def bare(fabric: Fabric) -> Fabric:
+    """Drop what counts don't depend on, so that programs are shared between fits."""
+    levels = tuple(
+        dataclasses.replace(
+            level,
+            **{name: 0.0 for name in ("round_s", "hop_s", "message_s", "jitter_s")},
+            byte_s=0.0,
+            crowd_byte_s=0.0,
+            members=1.0,
+            capacity=1.0,
+        )
+        for level in fabric.levels
+    )
+    return Fabric(name="", strategies=fabric.strategies, levels=levels)
+
+
+def shaped(fabric: Fabric, members: Array, capacity: Array) -> Fabric:
+    """Give the levels their members and capacities, one scalar each."""
+    levels = tuple(
+        dataclasses.replace(level, members=members[i], capacity=capacity[i])
+        for i, level in enumerate(fabric.levels)
+    )
+    return dataclasses.replace(fabric, levels=levels)
+
+
+def seconds(fabric: Fabric, rows: Cases) -> Array:
+    """Predict each row at the fabric's prices, (R,)."""
+    launch = fabric.launch_s.get(rows.collective, 0.0)
+
+    def one(table: CountTable, members: Array, capacity: Array, size: Array) -> Array:
+        here = shaped(fabric, members, capacity)
+        return collective_seconds(table, here, size, launch)
+
+    return jax.vmap(one)(rows.tables, rows.members, rows.capacity, rows.sizes)
+
+
+def factor_stems(rows: Cases) -> list[tuple[str, str]]:
+    """Name the factors that these rows could teach: (shared, own) per candidate."""
+    return [factor_names(c.stage, c.algorithm) for c in rows.tables.candidates]
+
+
+def pad_rows(tree: T) -> T:
+    """Repeat the last row of every leaf up to a power of two of rows.
+
+    So that few programs are compiled, whatever the number of rows.
+
+    >>> pad_rows(np.array([1.0, 2.0, 3.0])).tolist()
+    [1.0, 2.0, 3.0, 3.0]
+    """
+
+    def pad(leaf: np.ndarray) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        extra = (1 << max(len(leaf) - 1, 0).bit_length()) - len(leaf)
+        return np.concatenate([leaf, np.repeat(leaf[-1:], extra, axis=0)])
+
+    return jax.tree.map(pad, tree)
+
+
+@partial(jax.jit, static_argnames="collective")
+def _tables(
+    fabric: Fabric, collective: str, members: Array, capacity: Array
+) -> CountTable:
+    return jax.vmap(lambda m, c: count_table(shaped(fabric, m, c), collective))(
+        members, capacity
+    )
+
+
+def _forced(tables: CountTable, algorithms: Sequence[str]) -> CountTable:
+    """Leave each row only the algorithm it names, in the stages that have it."""
+    names = np.array([c.algorithm for c in tables.candidates])
+    stages = [c.stage for c in tables.candidates]
+    allowed = np.ones((len(algorithms), len(names)))
+    for row, wanted in enumerate(algorithms):
+        if wanted:
+            having = {s for s, n in zip(stages, names, strict=True) if n == wanted}
+            for i, stage in enumerate(stages):
+                if stage in having and names[i] != wanted:
+                    allowed[row, i] = 0.0
+    return dataclasses.replace(tables, valid=np.asarray(tables.valid) * allowed)

@@ -1,0 +1,31 @@
+"""What a log calls an algorithm, in the registry's words."""
+
+from __future__ import annotations
+
+from fabricmodel.algorithms.registry import ALGORITHMS
+
+_KNOWN = {
+    name
+    for family in ALGORITHMS.values()
+    for collective in family.values()
+    for name in collective
+} | {"flat_ring", "flat_tree"}
+
+_OTHER_NAMES = {
+    "rabenseifner": "halving_doubling",
+    "hier": "",
+    "pairwise": "direct",
+    "linear": "direct",
+}
+
+
+def algorithm_of(label: str) -> str:
+    """Return the registry's name for a label, or "" where the library chose.
+
+    >>> algorithm_of("KangaRing"), algorithm_of("NCCL default selection")
+    ('kangaring', '')
+    """
+    plain = label.strip().lower().replace("-", "_")
+    plain = plain.removesuffix("_ompi")
+    plain = _OTHER_NAMES.get(plain, plain)
+    return plain if plain in _KNOWN else ""

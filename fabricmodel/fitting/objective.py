@@ -1,0 +1,96 @@
+"""How badly a parameter vector explains the measurements, the prior included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fabricmodel._pytree import pytree
+from fabricmodel.fabric import Fabric
+from fabricmodel.fitting.cases import Cases, seconds
+from fabricmodel.fitting.parameters import Parameters
+
+DEGREES_OF_FREEDOM = 4.0
+"""Of the Student t of log residuals: outliers lose their pull past about 2 sigma."""
+
+NOISE = (0.05, 0.7)
+"""Prior of a series' noise: its median, and the spread of its logarithm."""
+
+
+@pytree
+class Data:
+    """Measured rows, grouped by collective, and the series each belongs to.
+
+    Attributes:
+      rows: one group of cases per collective.
+      log_times: per group, (R,) log seconds.
+      series: per group, (R,) which noise applies.
+      weights: per group, (R,) 1, or 0 for a row that only pads the group.
+    """
+
+    rows: tuple[Cases, ...]
+    log_times: tuple[np.ndarray | Array, ...]
+    series: tuple[np.ndarray | Array, ...]
+    weights: tuple[np.ndarray | Array, ...]
+
+
+def split(vector: Array, parameters: Parameters) -> tuple[Array, Array]:
+    """Cut a solver's vector into price parameters and log noises."""
+    count = len(parameters.names)
+    centre, spread = NOISE
+    return vector[:count], jnp.log(centre) + spread * vector[count:]
+
+
+def residuals(
+    vector: Array, fabric: Fabric, parameters: Parameters, data: Data
+) -> Sequence[Array]:
+    """Log measured less log predicted, per group."""
+    theta, _ = split(vector, parameters)
+    priced = parameters.apply(fabric, theta)
+    return [
+        log_time - jnp.log(seconds(priced, rows))
+        for rows, log_time in zip(data.rows, data.log_times, strict=True)
+    ]
+
+
+def negative_log_posterior(
+    vector: Array, fabric: Fabric, parameters: Parameters, data: Data
+) -> Array:
+    """Student-t likelihood of log times, standard normal priors; up to a constant.
+
+    -log p = sum_i [ log s + (v + 1)/2 log(1 + (r_i / s)^2 / v) ] + |vector|^2 / 2,
+    with v degrees of freedom, residual r_i of log time and s the noise of its series.
+    """
+    _, log_noise = split(vector, parameters)
+    nu = DEGREES_OF_FREEDOM
+    total = 0.5 * jnp.sum(vector**2)
+    for residual, series, weight in zip(
+        residuals(vector, fabric, parameters, data),
+        data.series,
+        data.weights,
+        strict=True,
+    ):
+        log_scale = log_noise[series]
+        ratio = residual / jnp.exp(log_scale)
+        each = log_scale + 0.5 * (nu + 1.0) * jnp.log1p(ratio**2 / nu)
+        total = total + jnp.sum(weight * each)
+    return total
+
+
+@jax.jit
+def slopes(
+    points: Array, fabric: Fabric, parameters: Parameters, data: Data
+) -> tuple[Array, Array]:
+    """Negative log posterior and its gradient at a batch of points.
+
+    One compilation serves every fit of the same structure: fabric, collectives, and
+    numbers of rows that pad to the same power of two.
+    """
+    one = jax.value_and_grad(negative_log_posterior)
+    return jax.vmap(one, in_axes=(0, None, None, None))(
+        points, fabric, parameters, data
+    )
