@@ -56,6 +56,7 @@ _LEVEL_KEYS = {
 }  # fmt: skip
 _FABRIC_KEYS = {
     "title", "engine", "ranks_per_chip", "source", "strategies", "levels", "extends",
+    "systems",
 }  # fmt: skip
 _FIGURE_KEYS = {"value", "range", "source", "note"}
 
@@ -69,12 +70,14 @@ class Entry:
       title: one line for people.
       ranks_per_chip: ranks that a chip runs by default.
       sources: citation of each price, by its name.
+      systems: what logs call the machine.
     """
 
     fabric: Fabric
     title: str
     ranks_per_chip: int
     sources: Mapping[str, str]
+    systems: tuple[str, ...] = ()
 
 
 def load_fabric(name: str | os.PathLike[str], chips: int | None = None) -> Fabric:
@@ -229,6 +232,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         title=_need(merged, "title", where),
         ranks_per_chip=int(_need(merged, "ranks_per_chip", where)),
         sources=sources,
+        systems=tuple(own.get("systems", ())),
     )
 
 

@@ -112,7 +112,7 @@ def collective_seconds(
     """Seconds of a collective: the launch, and the best way, never below the bound."""
     best = best_seconds(table, fabric, size_bytes)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
-    return launch_s + jnp.maximum(best, bound)
+    return launch_s + soft_max(jnp.stack([best, bound]), axis=0)
 
 
 def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:

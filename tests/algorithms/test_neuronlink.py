@@ -203,11 +203,6 @@ def test_rdh(group):
     check_both_ways(group, network, stages, "rdh", rotating=True)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a side of eight is no cube of single hops",
-)
 @pytest.mark.parametrize(
     "group",
     [Group(4, (8,), (8,)), Group(4, (4,), (8,))],
@@ -251,23 +246,7 @@ def test_mesh_all_to_all(group):
     assert per_level(ours) == near(expected(group, tally))
 
 
-@pytest.mark.parametrize(
-    "group",
-    [
-        pytest.param(
-            group,
-            id=_name(group),
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=AssertionError,
-                reason="a rank has r copies to send to a chip, not one",
-            )
-            if group.sides != (1, 1)
-            else (),
-        )
-        for group in GROUPS
-    ],
-)
+@every_group
 def test_single_step_mesh(group):
     """Every rank sends its whole vector to every other, in one step."""
     network = network_of(group)
@@ -364,9 +343,6 @@ def test_ring(group):
     check_ring(group)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="counted as two or four disjoint rings"
-)
 @pytest.mark.parametrize(
     "group",
     [
@@ -383,23 +359,15 @@ def test_ring_where_there_are_fewer_rings(group):
     check_ring(group)
 
 
-KANGARING = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the last pair's blocks go no further: (N - 2)/N, not (N - 1)/N",
-)
-
-
 @pytest.mark.parametrize(
     "group",
-    [
-        pytest.param(group, id=_name(group), marks=KANGARING)
-        for group in GROUPS
-        if group.sides != (1, 1)
-    ],
+    [pytest.param(group, id=_name(group)) for group in GROUPS if group.sides != (1, 1)],
 )
 def test_kangaring(group):
-    """Primaries pass on the blocks of pairs, and hand them to their secondaries."""
+    """Primaries pass on the blocks of pairs, and hand them to their secondaries.
+
+    The last pair's blocks go no further: (N - 2)/N, not (N - 1)/N.
+    """
     check_kangaring(group)
 
 

@@ -155,27 +155,14 @@ def run_bucket(
     return gathered, scattered
 
 
-def _known(shape: Shape, multiport: bool):
-    """Mark the shapes on which the counts differ from the execution."""
-    sides = [n for n in shape[0] if n > 1]
-    marks = []
-    if multiport and 2 in sides and max(sides) > 2:
-        reason = "both parts of a long side share the one link of a side of two"
-        marks.append(
-            pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-        )
-    if multiport and 1 < len(sides) < len(shape[0]) and len(shape[0]) > 2:
-        reason = "a side of one takes up a phase of its own"
-        marks.append(
-            pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-        )
+def _bucket(shape: Shape, multiport: bool):
     name = "multiport" if multiport else "one_dimension"
-    return pytest.param(shape, multiport, marks=marks, id=f"{name}-{_name(shape)}")
+    return pytest.param(shape, multiport, id=f"{name}-{_name(shape)}")
 
 
 @pytest.mark.parametrize(
     ("shape", "multiport"),
-    [_known(shape, ports) for shape in PLANES + SPACES for ports in (False, True)],
+    [_bucket(shape, ports) for shape in PLANES + SPACES for ports in (False, True)],
 )
 def test_bucket(shape, multiport):
     """Lock step: in every phase the slowest part sets the pace of a dimension."""
@@ -296,25 +283,15 @@ def _at(rank: oracle.Rank, dim: int, there: int) -> tuple[int, ...]:
     return (*rank[:dim], there, *rank[dim + 1 :])
 
 
-EVEN_LINE = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="no root of an even line has both of its links half busy",
-)
-
-
 @pytest.mark.parametrize(
     "shape",
-    [
-        pytest.param(
-            shape, id=_name(shape), marks=EVEN_LINE if _name(shape) == "1x4-" else ()
-        )
-        for shape in PLANES
-        if shape[0][0] == 1
-    ],
+    [pytest.param(shape, id=_name(shape)) for shape in PLANES if shape[0][0] == 1],
 )
 def test_scatter_from_the_best_root(shape):
-    """Along one dimension: no root gets the data out faster than counted."""
+    """Along one dimension: no root gets the data out faster than counted.
+
+    No root of an even line has both of its links half busy.
+    """
     network = oracle.torus(*shape)
     loads_of_roots = []
     for root in network.ranks:
@@ -328,14 +305,9 @@ def test_scatter_from_the_best_root(shape):
     assert ours == pytest.approx(min(loads_of_roots), rel=1e-6)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a rank with two children adds both of them up",
-)
 @pytest.mark.parametrize("n", [3, 4, 5])
 def test_tree_reduce_adds_every_child(n):
-    """In n/2 rounds the root of a ring has two arms, and reduces 2 S."""
+    """In n/2 rounds the root of a ring has two arms, and adds both up: 2 S."""
     shape = (1, n), (False, True)
     network = oracle.torus(*shape)
     ups, downs = n // 2, (n - 1) // 2

@@ -1,0 +1,84 @@
+"""Where results go, whole or not at all, and what they were made with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+
+def machine() -> dict[str, str]:
+    """Describe versions and machine, to stand beside every published number."""
+    packages = ("fabricmodel", "jax", "jaxlib", "optax", "chex", "numpy")
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": platform.system(),
+        **{name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a file in one step: it is there whole, or as it was before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1, allow_nan=False)
+            file.write("\n")
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a scratch folder whose files move to ``folder`` once all are written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield scratch
+        folder.mkdir(exist_ok=True)
+        for item in scratch.iterdir():
+            item.replace(folder / item.name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def duration(seconds: float) -> str:
+    """Write a time with a unit a person would choose.
+
+    >>> duration(1.234e-5), duration(0.0421), duration(3.0)
+    ('12.3 us', '42.1 ms', '3 s')
+    """
+    for factor, unit in ((1e6, "us"), (1e3, "ms")):
+        if seconds * factor < 999.5:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def size(size_bytes: float) -> str:
+    """Write a size in binary units.
+
+    >>> size(1024), size(64 * 2**20), size(4 * 2**30)
+    ('1 KiB', '64 MiB', '4 GiB')
+    """
+    for factor, unit in ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.3g} {unit}"
+    return f"{size_bytes:.0f} B"
