@@ -72,6 +72,22 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
+def span(median: float, low: float, high: float) -> str:
+    """Write a median with its interval, in the median's unit.
+
+    >>> span(3.67e-4, 2.01e-4, 6.7e-4), span(0.5, 0.2, 1.6)
+    ('367 us (201 to 670)', '500 ms (200 to 1,600)')
+    """
+    number, unit = duration(median).split(" ")
+    factor = {"us": 1e6, "ms": 1e3, "s": 1.0}[unit]
+    ends = [_plain(bound * factor) for bound in (low, high)]
+    return f"{number} {unit} ({ends[0]} to {ends[1]})"
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def size(size_bytes: float) -> str:
     """Write a size in binary units.
 

@@ -20,8 +20,8 @@ from rich.progress import track
 
 import fabricmodel as fm
 from experiments.output import machine, write_json
-from fabricmodel.catalog.recognise import recognise
 from fabricmodel.fitting.labels import algorithm_of
+from fabricmodel.fitting.recognise import recognise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,9 @@ from fabricmodel.timing.table import CountTable, count_table
 
 T = TypeVar("T")
 
+QUICK = {"xla_backend_optimization_level": "0"}
+"""For programs that run a few times: compiling them costs more than running them."""
+
 
 @pytree
 class Cases:
@@ -99,6 +102,7 @@ def bare(fabric: Fabric) -> Fabric:
             crowd_byte_s=0.0,
             members=1.0,
             capacity=1.0,
+            link="",
         )
         for level in fabric.levels
     )
@@ -147,7 +151,7 @@ def pad_rows(tree: T) -> T:
     return jax.tree.map(pad, tree)
 
 
-@partial(jax.jit, static_argnames="collective")
+@partial(jax.jit, static_argnames="collective", compiler_options=QUICK)
 def _tables(
     fabric: Fabric, collective: str, members: Array, capacity: Array
 ) -> CountTable:

@@ -13,7 +13,7 @@ from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, cases, factor_stems, pad_rows
 from fabricmodel.fitting.labels import algorithm_of
 from fabricmodel.fitting.model import FittedModel, Seen, concrete
-from fabricmodel.fitting.objective import Data, slopes, split
+from fabricmodel.fitting.objective import Data, slopes, split, unknowns
 from fabricmodel.fitting.parameters import parameters
 from fabricmodel.fitting.posterior import covariance
 from fabricmodel.fitting.solve import minimise
@@ -43,7 +43,7 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
     """
     if len(times) == 0:
         raise FabricError("times", "no measurements", "Use prior_model(fabric) instead")
-    series = sorted(set(times.series))
+    series = sorted({str(name) for name in times.series})
     with jax.enable_x64(True):
         rows, log_times, owners, weights = [], [], [], []
         for collective in sorted(set(times.collective)):
@@ -58,16 +58,17 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
             log_times=tuple(log_times),
             series=tuple(owners),
             weights=tuple(weight.astype(float) for weight in weights),
+            names=tuple(f"series {i}" for i in range(len(series))),
         )
         known = parameters(fabric, _factors(rows))
-        size = len(known.names) + len(series)
+        size = unknowns(known, len(series))
         starts = np.random.default_rng(seed).normal(scale=0.7, size=(STARTS, size))
         starts[0] = 0.0
         plain = dataclasses.replace(fabric, name="", spread={})
         slope = partial(slopes, fabric=plain, parameters=known, data=data)
         solution = minimise(slope, starts)
         cov = covariance(slope, solution.point, batch=STARTS)
-        theta, log_noise = split(solution.point, known)
+        theta, log_noise, extra = split(solution.point, known, len(series))
         fitted = concrete(known.apply(fabric, theta))
     n = len(known.names)
     return FittedModel(
@@ -75,7 +76,8 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
         parameters=known,
         theta=np.asarray(theta),
         covariance=cov[:n, :n],
-        noise=float(np.exp(np.max(np.asarray(log_noise)))),
+        noise=_typical_noise(np.asarray(log_noise), owners, weights),
+        series_launch_s=dict(zip(series, np.asarray(extra).tolist(), strict=True)),
         seen=Seen(
             rows=len(times),
             ranks=(float(times.ranks.min()), float(times.ranks.max())),
@@ -87,7 +89,10 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
 
 
 def prior_model(fabric: Fabric) -> FittedModel:
-    """Predict from catalogue prices alone, as wide as the catalogue's own ranges."""
+    """Predict from catalogue prices alone, as wide as the catalogue's own ranges.
+
+    Catalogue figures describe one unit, so the distance from the data starts there.
+    """
     known = parameters(fabric)
     return FittedModel(
         fabric=fabric,
@@ -95,9 +100,22 @@ def prior_model(fabric: Fabric) -> FittedModel:
         theta=np.zeros(len(known.names)),
         covariance=np.eye(len(known.names)),
         noise=0.1,
-        seen=Seen(),
+        seen=Seen(ranks=(1.0, _one_unit(fabric))),
         solution=None,
     )
+
+
+def _one_unit(fabric: Fabric) -> float:
+    """Ranks of the levels that don't grow."""
+    return float(np.prod([x.capacity for x in fabric.levels if not x.grows] or [1.0]))
+
+
+def _typical_noise(
+    log_noise: np.ndarray, owners: list[np.ndarray], weights: list[np.ndarray]
+) -> float:
+    """Noise of the series, each counted by its rows, in the mean of logarithms."""
+    rows = np.concatenate(owners)[np.concatenate(weights) > 0]
+    return float(np.exp(np.mean(log_noise[rows])))
 
 
 def _cases(fabric: Fabric, collective: str, part: Measurements) -> Cases:

@@ -14,7 +14,7 @@ from chex import Numeric
 from jax import Array
 
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import Cases, cases, pad_rows, seconds
+from fabricmodel.fitting.cases import QUICK, Cases, cases, pad_rows, seconds
 from fabricmodel.fitting.parameters import Parameters, parameters, prices, with_prices
 from fabricmodel.fitting.posterior import Discrepancy, octaves_outside
 from fabricmodel.fitting.solve import Solution
@@ -83,9 +83,10 @@ class FittedModel:
       parameters: what was learned, and the catalogue's belief in it.
       theta: (n,) fitted, in units of that belief.
       covariance: (n, n) of theta.
-      noise: log standard deviation of a measurement, of the worst series.
+      noise: log scale of a measurement's noise, typical of the series.
       seen: what it was fitted to.
       solution: how the search went; None without data.
+      series_launch_s: what each series adds to the launch, where there are several.
       discrepancy: what the model itself may miss.
     """
 
@@ -96,6 +97,7 @@ class FittedModel:
     noise: float
     seen: Seen
     solution: Solution | None
+    series_launch_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
     discrepancy: Discrepancy = dataclasses.field(default_factory=Discrepancy)
 
     @property
@@ -202,15 +204,13 @@ class FittedModel:
     def _outside(
         self, collective: str, sizes: np.ndarray, ranks: np.ndarray
     ) -> np.ndarray:
-        if not self.seen.rows:
-            return np.full(len(sizes), self.discrepancy.floor)
         d = self.discrepancy
-        unseen = 0.0 if collective in self.seen.collectives else d.unseen
+        known = collective in self.seen.collectives or not self.seen.rows
         return np.sqrt(
             d.floor**2
-            + unseen**2
-            + (d.ranks_octave * octaves_outside(ranks, *self.seen.ranks)) ** 2
-            + (d.size_octave * octaves_outside(sizes, *self.seen.sizes)) ** 2
+            + (0.0 if known else d.unseen) ** 2
+            + d.ranks_octave**2 * octaves_outside(ranks, *self.seen.ranks)
+            + d.size_octave**2 * octaves_outside(sizes, *self.seen.sizes)
         )
 
     def _warnings(
@@ -249,14 +249,31 @@ def _explain(
     Time is homogeneous in the prices, so ``price dT/dprice`` are its terms (Euler).
     """
     logs = jnp.asarray(np.log(known.centre) + known.spread * theta)
-    time, slopes = _slopes(
-        logs, dataclasses.replace(fabric, name="", spread={}), known.names, rows
-    )
+    plain, names = _anonymous(fabric, known.names)
+    time, slopes = _slopes(logs, plain, names, rows)
     at = np.array([known.names.index(name) for name in price_names], int)
     return time, slopes * known.spread, (slopes[:, at] * time[:, None]).T
 
 
-@partial(jax.jit, static_argnames="names")
+def _anonymous(
+    fabric: Fabric, names: tuple[str, ...]
+) -> tuple[Fabric, tuple[str, ...]]:
+    """Number the link classes, so that fabrics of one shape share their programs."""
+    links = dict.fromkeys(level.link or level.name for level in fabric.levels)
+    number = {link: f"link{i}" for i, link in enumerate(links)}
+    levels = tuple(
+        dataclasses.replace(level, link=number[level.link or level.name])
+        for level in fabric.levels
+    )
+    renamed = []
+    for name in names:
+        link, _, price = name.rpartition(".")
+        renamed.append(f"{number[link]}.{price}" if link in number else name)
+    plain = dataclasses.replace(fabric, name="", spread={}, levels=levels)
+    return plain, tuple(renamed)
+
+
+@partial(jax.jit, static_argnames="names", compiler_options=QUICK)
 def _slopes(
     logs: Array, fabric: Fabric, names: tuple[str, ...], rows: Cases
 ) -> tuple[Array, Array]:

@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fabricmodel._pytree import pytree
+from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, seconds
 from fabricmodel.fitting.parameters import Parameters
 
 DEGREES_OF_FREEDOM = 4.0
 """Of the Student t of log residuals: outliers lose their pull past about 2 sigma."""
+
+EXTRA_LAUNCH = (1e-6, 2.5)
+"""Prior of a series' own launch: its median in seconds, the spread of its logarithm."""
 
 NOISE = (0.05, 0.7)
 """Prior of a series' noise: its median, and the spread of its logarithm."""
@@ -30,30 +33,48 @@ class Data:
       log_times: per group, (R,) log seconds.
       series: per group, (R,) which noise applies.
       weights: per group, (R,) 1, or 0 for a row that only pads the group.
+      names: of the series; only their number matters here.
     """
 
     rows: tuple[Cases, ...]
     log_times: tuple[np.ndarray | Array, ...]
     series: tuple[np.ndarray | Array, ...]
     weights: tuple[np.ndarray | Array, ...]
+    names: tuple[str, ...] = static(default=())
 
 
-def split(vector: Array, parameters: Parameters) -> tuple[Array, Array]:
-    """Cut a solver's vector into price parameters and log noises."""
+def split(
+    vector: Array, parameters: Parameters, series: int
+) -> tuple[Array, Array, Array]:
+    """Cut a solver's vector into price parameters, log noises and extra launches.
+
+    Where there are several series each has a launch of its own on top of the fabric's:
+    tools and their versions time different things.
+    """
     count = len(parameters.names)
     centre, spread = NOISE
-    return vector[:count], jnp.log(centre) + spread * vector[count:]
+    noise = jnp.log(centre) + spread * vector[count : count + series]
+    typical, octaves = EXTRA_LAUNCH
+    extra = typical * jnp.exp(octaves * vector[count + series :])
+    return vector[:count], noise, extra if series > 1 else jnp.zeros(series)
+
+
+def unknowns(parameters: Parameters, series: int) -> int:
+    """Length of the solver's vector."""
+    return len(parameters.names) + (2 * series if series > 1 else series)
 
 
 def residuals(
     vector: Array, fabric: Fabric, parameters: Parameters, data: Data
 ) -> Sequence[Array]:
     """Log measured less log predicted, per group."""
-    theta, _ = split(vector, parameters)
+    theta, _, extra = split(vector, parameters, len(data.names))
     priced = parameters.apply(fabric, theta)
     return [
-        log_time - jnp.log(seconds(priced, rows))
-        for rows, log_time in zip(data.rows, data.log_times, strict=True)
+        log_time - jnp.log(seconds(priced, rows) + extra[series])
+        for rows, log_time, series in zip(
+            data.rows, data.log_times, data.series, strict=True
+        )
     ]
 
 
@@ -65,7 +86,7 @@ def negative_log_posterior(
     -log p = sum_i [ log s + (v + 1)/2 log(1 + (r_i / s)^2 / v) ] + |vector|^2 / 2,
     with v degrees of freedom, residual r_i of log time and s the noise of its series.
     """
-    _, log_noise = split(vector, parameters)
+    _, log_noise, _ = split(vector, parameters, len(data.names))
     nu = DEGREES_OF_FREEDOM
     total = 0.5 * jnp.sum(vector**2)
     for residual, series, weight in zip(

@@ -55,7 +55,8 @@ def minimise(
       value_and_grad: of a batch of points, (starts, n) to ((starts,), (starts, n)).
       starts: (starts, n).
       adam_steps: of each start.
-      lbfgs_steps: at most, backtracking included; ends early once all have converged.
+      lbfgs_steps: at most, backtracking included; ends early once the best start and
+        half of the others have converged, or the best alone after 200.
       tolerance: of the gradient norm; in units where the prior's curvature is 1, a
         hundredth of a standard deviation.
 
@@ -132,8 +133,9 @@ def _second_order(value_and_grad, points, values, grads, steps: int, tolerance: 
     now = (points, values, grads, direction, step, state)
     for count in range(steps):
         if count % 20 == 0:
-            norms = np.linalg.norm(now[2], axis=1)
-            if np.all(norms < 0.1 * tolerance):
+            arrived = np.linalg.norm(now[2], axis=1) < 0.1 * tolerance
+            leader = arrived[int(np.nanargmin(now[1]))]
+            if leader and (count >= 200 or np.mean(arrived) > 0.5):
                 break
         trial = now[0] + now[4][:, None] * now[3]
         now = turn(now, *value_and_grad(trial))

@@ -131,11 +131,11 @@ def _regular(
 
 
 def _decimal(low: float, high: float) -> list[float]:
-    """Take decades, every second one, or some digits of each: some three to six ticks."""
+    """Take decades, every second one, or digits of each: some three to six ticks."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     span = math.log10(high / low)
     if span < 2.3:
-        digits = (1, 2, 3, 5, 7) if span < 0.9 else (1, 2, 5) if span < 1.4 else (1, 3)
+        digits = (1, 2, 3, 5, 7) if span < 0.9 else (1, 2, 5) if span < 1.5 else (1, 3)
         made = (d * 10.0**power for power, d in itertools.product(decades, digits))
     else:
         made = (10.0**power for power in decades if span < 6 or power % 2 == 0)

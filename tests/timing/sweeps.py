@@ -11,7 +11,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from fabricmodel import Fabric, collective_bound, collective_time, load_fabric, place
+from fabricmodel import Fabric, collective_bound, collective_time, load_fabric
+from fabricmodel.algorithms.registry import COLLECTIVES
 from fabricmodel.fabric import LINK_PRICES
 
 ROWS = 1024
@@ -21,16 +22,24 @@ ENGINE = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
 STRUCTURES = {
     "instances": ("trn1-ultracluster", "trn2-instance-cluster"),
     "ultraservers": ("trn2-ultracluster",),
-    "nodes": ("h100-infiniband", "gb200-nvl72"),
+    "nodes": ("h100-infiniband", "gb200-nvl72", "generic-cluster"),
     "ring": ("trn2-flat-ring",),
     "torus": ("trn2-torus-3d",),
+    "switch": ("generic-node", "generic-network"),
+    "six sides": ("generic-torus",),
 }
+COSTLY = {"six sides": ("all_to_all", "broadcast", "scatter")}  # these alone, there
+SWEEPS = [
+    (structure, kind)
+    for structure in STRUCTURES
+    for kind in COSTLY.get(structure, COLLECTIVES)
+]
 
 
 def plain(fabric: Fabric) -> Fabric:
     """Drop the names, so that fabrics of one structure share their programs."""
     levels = tuple(
-        dataclasses.replace(level, name=f"level {i}", link=f"link {i}")
+        dataclasses.replace(level, name=f"level {i}", link=f"link {i}", in_node=False)
         for i, level in enumerate(fabric.levels)
     )
     return dataclasses.replace(fabric, name="", spread={}, levels=levels)
@@ -51,12 +60,13 @@ def prices(fabric: Fabric, change: Callable) -> Fabric:
     """
     levels = tuple(
         dataclasses.replace(
-            level, **{field: change(field, getattr(level, field)) for field in prices_of}
+            level,
+            **{field: change(field, getattr(level, field)) for field in LINK_PRICES},
         )
         for level in fabric.levels
-        for prices_of in [LINK_PRICES]
     )
-    launch = {kind: change("launch_s", s) for kind, s in fabric.launch_s.items()}
+    kinds = list(fabric.launch_s)  # one launch for all of them, as in the catalogue
+    launch = dict.fromkeys(kinds, change("launch_s", fabric.launch_s[kinds[0]]))
     engine = {field: change(field, getattr(fabric, field)) for field in ENGINE}
     return dataclasses.replace(fabric, levels=levels, launch_s=launch, **engine)
 
@@ -95,17 +105,35 @@ def _scatter(rng: np.random.Generator) -> np.ndarray:
     return np.exp(rng.uniform(-1.5, 1.5, ROWS))
 
 
+@functools.partial(
+    jax.jit,
+    static_argnames="collective",
+    compiler_options={
+        "xla_backend_optimization_level": "0"
+    },  # compiles in half the time
+)
+def _answers(fabric: Fabric, collective: str, sizes: np.ndarray):
+    return (
+        collective_time(fabric, collective, sizes),
+        collective_bound(fabric, collective, sizes),
+    )
+
+
+def answers(
+    fabric: Fabric, collective: str, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times and their bounds."""
+    time, bound = _answers(fabric, collective, sizes)
+    return np.asarray(time), np.asarray(bound)
+
+
 def times(fabric: Fabric, collective: str, sizes: np.ndarray) -> np.ndarray:
-    return np.asarray(collective_time(fabric, collective, sizes))
-
-
-def bounds(fabric: Fabric, collective: str, sizes: np.ndarray) -> np.ndarray:
-    return np.asarray(collective_bound(fabric, collective, sizes))
+    return answers(fabric, collective, sizes)[0]
 
 
 @functools.cache
 def grown(structure: str) -> tuple[Fabric, np.ndarray, list[str]]:
-    """Return every fabric of a structure at every power of two of chips, all sizes.
+    """Return a structure's fabrics at every power of two of chips, and some sizes.
 
     2 to 131,072 chips and 1 B to 16 GiB, as one batch padded to the usual rows.
     """
@@ -127,6 +155,3 @@ def _loaded(name: str, chips: int) -> Fabric:
     if name == "gb200-nvl72":  # racks of 72 hold no powers of two
         chips = chips if chips <= 64 else chips // 64 * 72
     return load_fabric(name, chips=chips)
-
-
-__all__ = ["place"]

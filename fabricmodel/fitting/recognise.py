@@ -35,6 +35,27 @@ def recognise(times: Measurements) -> Fabric:
     return generic_fabric(times)
 
 
+def cluster_of(fabric: Fabric) -> Fabric:
+    """Return the catalogue's largest cluster whose units are this fabric.
+
+    The fabric itself where it grows, or where the catalogue knows no such cluster.
+
+    >>> cluster_of(load_entry("trn2-instance").fabric).name
+    'trn2-ultracluster'
+    """
+    if any(level.grows for level in fabric.levels):
+        return fabric
+    own = [(level.name, level.link) for level in fabric.levels]
+    found = fabric
+    for name in list_fabrics():
+        other = load_entry(name).fabric
+        shared = [(level.name, level.link) for level in other.levels[: len(own)]]
+        grows = other.levels[-1].grows
+        if grows and shared == own and len(other.levels) > len(found.levels):
+            found = other
+    return found
+
+
 def generic_fabric(times: Measurements) -> Fabric:
     """Build a fabric of the shape that a table's columns describe."""
     shapes = [shape for shape in times.frame["topology_shape"].to_list() if shape]

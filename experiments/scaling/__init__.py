@@ -1,0 +1,1 @@
+"""The steps of ``experiments.scale_to_100k``: fits, predictions, report."""

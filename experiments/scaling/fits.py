@@ -1,0 +1,158 @@
+"""Step one: fit each fabric to the measurements taken on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.progress import Progress
+
+import fabricmodel as fm
+from fabricmodel.catalog.loader import load_entry
+from fabricmodel.fitting.labels import algorithm_of
+from fabricmodel.fitting.recognise import recognise
+
+_TWO_NODES = (
+    "awsdoc_nccom_2node_r64",
+    "awsome_trn1_2node_r64",
+    "slurm_trainium_2node",
+    "dranet_trn1_2node_r2",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """Measurements, and the fabric that they were taken on."""
+
+    label: str
+    fabric: fm.Fabric
+    times: fm.Measurements
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A fitted model beside the points it was fitted to.
+
+    Attributes:
+      points: measured and predicted seconds of every row.
+      data_ends_chips: chips of the largest run measured.
+    """
+
+    label: str
+    times: fm.Measurements
+    model: fm.FittedModel
+    points: pl.DataFrame
+    data_ends_chips: float
+
+    def errors(self) -> np.ndarray:
+        """Return the relative error of every row."""
+        ratio = self.points["predicted_s"] / self.points["measured_s"]
+        return np.abs(ratio.to_numpy() - 1.0)
+
+    def summary(self) -> dict[str, Any]:
+        """Say how the fit went, for the JSON and the report."""
+        errors, model = self.errors(), self.model
+        return {
+            "fit": self.label,
+            "fabric": model.fabric.name,
+            "rows": model.seen.rows,
+            "set_aside": len(self.times.set_aside),
+            "median_abs_rel_err": float(np.median(errors)),
+            "mean_abs_rel_err": float(np.mean(errors)),
+            "converged": model.converged,
+            "gradient_norm": model.solution.gradient_norm if model.solution else 0.0,
+            "starts_agreeing": model.solution.agreeing if model.solution else 0,
+            "informed": model.informed(),
+            "series_launch_s": dict(model.series_launch_s),
+        }
+
+
+def jobs(given: fm.Measurements | None, fabric: str | None) -> list[Job]:
+    """List what is to be fitted: the user's table, or the shipped Trainium tables."""
+    if given is not None:
+        chosen = fm.load_fabric(fabric) if fabric else recognise(given)
+        return [Job(label="your measurements", fabric=chosen, times=given)]
+    two_nodes = fm.load_reference(_TWO_NODES[0])
+    for name in _TWO_NODES[1:]:
+        two_nodes = two_nodes.concat(fm.load_reference(name))
+    return [
+        Job(
+            label="Trainium2, one instance",
+            fabric=fm.load_fabric(fabric or "trn2-instance"),
+            times=fm.load_reference("trn2_48xl_nccom_r64"),
+        ),
+        Job(
+            label="Trainium1, one instance",
+            fabric=fm.load_fabric("trn1-instance"),
+            times=fm.load_reference("trn1_scaling_allreduce_nccom"),
+        ),
+        Job(
+            label="Trainium1, two instances",
+            fabric=fm.load_fabric("trn1-ultracluster"),
+            times=two_nodes,
+        ),
+    ]
+
+
+def fit_all(work: list[Job], console: Console) -> list[Fit]:
+    """Fit every job, two at a time, with a bar."""
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Fitting", total=len(work))
+
+        def one(job: Job) -> Fit:
+            found = _fit(job)
+            progress.advance(task)
+            return found
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(one, work))
+
+
+def _fit(job: Job) -> Fit:
+    model = fm.fit(job.fabric, job.times)
+    frames = []
+    for collective in sorted({str(name) for name in job.times.collective}):
+        part = job.times.select(collective=collective)
+        guess = model.predict(
+            collective,
+            part.size_bytes,
+            part.ranks,
+            part.ranks_per_node,
+            [algorithm_of(label) for label in part.algorithm],
+            part.frame["topology_shape"].to_list(),
+        )
+        extra = np.array([model.series_launch_s[str(name)] for name in part.series])
+        low, high = (bound + extra for bound in guess.interval(0.9))
+        frames.append(
+            pl.DataFrame(
+                {
+                    "series": [str(name) for name in part.series],
+                    "collective": collective,
+                    "ranks": part.ranks,
+                    "size_bytes": part.size_bytes,
+                    "measured_s": part.time_s,
+                    "predicted_s": guess.median_s + extra,
+                    "lo_s": low,
+                    "hi_s": high,
+                    "held_out": False,
+                }
+            )
+        )
+    return Fit(
+        label=job.label,
+        times=job.times,
+        model=model,
+        points=pl.concat(frames),
+        data_ends_chips=model.seen.ranks[1] / ranks_per_chip(job.fabric),
+    )
+
+
+def ranks_per_chip(fabric: fm.Fabric) -> int:
+    """Ranks of a chip: the catalogue's, or one for a fabric of the user's own."""
+    if fabric.name in fm.list_fabrics():
+        return load_entry(fabric.name).ranks_per_chip
+    return 1
