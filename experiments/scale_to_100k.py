@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the main job; exit status 2 for bad input, with one message."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.scale_to_100k",
-        description=__doc__.split("\n\n")[0],
+        description="How long will collectives take on 16 to 131,072 chips?",
     )
     parser.add_argument("--measurements", nargs="+", metavar="FILE")
     parser.add_argument("--ranks", type=int, help="where a log doesn't say")
@@ -81,9 +81,9 @@ def _write(
     points.write_csv(folder / "fit.csv")
     shown = pl.col("size_bytes").is_in(list(SHOWN_SIZES))
     ends = fits[0].data_ends_chips
-    for value, name in (("time", "time"), ("busbw", "bus_bandwidth")):
-        figure = plots.scaling(rows.filter(shown), value=value, data_ends=ends)
-        plots.save(figure, folder, name)
+    few = rows.filter(shown)
+    plots.save(plots.scaling(few, "time", data_ends=ends), folder, "time")
+    plots.save(plots.scaling(few, "busbw", data_ends=ends), folder, "bus_bandwidth")
     main_fabric = rows["fabric"][0]
     stacked = terms.filter(shown & (pl.col("fabric") == main_fabric))
     plots.save(plots.shares(stacked), folder, "terms")

@@ -161,7 +161,8 @@ def _unpredicted(
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, validate, write the JSON and print the scores."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.validate", description=__doc__.split("\n\n")[0]
+        prog="python -m experiments.validate",
+        description="How well do small runs predict larger ones?",
     )
     parser.add_argument("--measurements", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--series", help="only this series of the table")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 from chex import Numeric
-from jax.typing import ArrayLike
+from jax import Array
 
 from fabricmodel._pytree import pytree, static
 
@@ -84,7 +85,7 @@ class Factors:
     """
 
     names: tuple[str, ...] = static(default=())
-    values: ArrayLike = ()
+    values: tuple[float, ...] | np.ndarray | Array = ()
 
 
 @pytree

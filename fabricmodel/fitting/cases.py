@@ -18,6 +18,7 @@ from fabricmodel.timing.price import collective_seconds, factor_names
 from fabricmodel.timing.table import CountTable, count_table
 
 T = TypeVar("T")
+Leaf = np.ndarray | Array
 
 QUICK = {"xla_backend_optimization_level": "0"}
 """For programs that run a few times: compiling them costs more than running them."""
@@ -35,9 +36,9 @@ class Cases:
     """
 
     collective: str = static()
-    sizes: np.ndarray | Array
-    members: np.ndarray | Array
-    capacity: np.ndarray | Array
+    sizes: Leaf
+    members: Leaf
+    capacity: Leaf
     tables: CountTable
 
 
@@ -109,7 +110,7 @@ def bare(fabric: Fabric) -> Fabric:
     return Fabric(name="", strategies=fabric.strategies, levels=levels)
 
 
-def shaped(fabric: Fabric, members: Array, capacity: Array) -> Fabric:
+def shaped(fabric: Fabric, members: Leaf, capacity: Leaf) -> Fabric:
     """Give the levels their members and capacities, one scalar each."""
     levels = tuple(
         dataclasses.replace(level, members=members[i], capacity=capacity[i])
@@ -122,7 +123,7 @@ def seconds(fabric: Fabric, rows: Cases) -> Array:
     """Predict each row at the fabric's prices, (R,)."""
     launch = fabric.launch_s.get(rows.collective, 0.0)
 
-    def one(table: CountTable, members: Array, capacity: Array, size: Array) -> Array:
+    def one(table: CountTable, members: Leaf, capacity: Leaf, size: Leaf) -> Array:
         here = shaped(fabric, members, capacity)
         return collective_seconds(table, here, size, launch)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fabricmodel.errors import FabricError
@@ -68,7 +70,7 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
         slope = partial(slopes, fabric=plain, parameters=known, data=data)
         solution = minimise(slope, starts)
         cov = covariance(slope, solution.point, batch=STARTS)
-        theta, log_noise, extra = split(solution.point, known, len(series))
+        theta, log_noise, extra = split(jnp.asarray(solution.point), known, len(series))
         fitted = concrete(known.apply(fabric, theta))
     n = len(known.names)
     return FittedModel(
@@ -107,7 +109,7 @@ def prior_model(fabric: Fabric) -> FittedModel:
 
 def _one_unit(fabric: Fabric) -> float:
     """Ranks of the levels that don't grow."""
-    return float(np.prod([x.capacity for x in fabric.levels if not x.grows] or [1.0]))
+    return math.prod(float(x.capacity) for x in fabric.levels if not x.grows)
 
 
 def _typical_noise(

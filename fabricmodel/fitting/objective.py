@@ -71,7 +71,7 @@ def residuals(
     theta, _, extra = split(vector, parameters, len(data.names))
     priced = parameters.apply(fabric, theta)
     return [
-        log_time - jnp.log(seconds(priced, rows) + extra[series])
+        jnp.asarray(log_time) - jnp.log(seconds(priced, rows) + extra[series])
         for rows, log_time, series in zip(
             data.rows, data.log_times, data.series, strict=True
         )

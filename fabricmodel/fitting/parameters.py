@@ -46,7 +46,9 @@ class Parameters:
     def apply(self, fabric: Fabric, theta: Array) -> Fabric:
         """Put the prices of a parameter vector into a fabric."""
         return with_prices(
-            fabric, self.names, self.centre * jnp.exp(self.spread * theta)
+            fabric,
+            self.names,
+            jnp.asarray(self.centre) * jnp.exp(self.spread * theta),
         )
 
 
@@ -103,7 +105,7 @@ def with_prices(fabric: Fabric, names: Sequence[str], values: Array) -> Fabric:
     factors = fabric.factors
     if any(is_factor):
         at = np.flatnonzero(is_factor)
-        factors = Factors(names=tuple(names[i] for i in at), values=values[at])
+        factors = Factors(names=tuple(names[int(i)] for i in at), values=values[at])
     return dataclasses.replace(
         fabric, levels=levels, launch_s=launch, factors=factors, **engine
     )
@@ -116,7 +118,8 @@ def parameters(fabric: Fabric, factors: Iterable[str] = ()) -> Parameters:
       fabric: with concrete prices; ``fabric.spread`` holds the beliefs' widths.
       factors: ``DOMAIN.ALGORITHM`` or ``COLLECTIVE.DOMAIN.ALGORITHM``.
     """
-    known = dict(zip(fabric.factors.names, fabric.factors.values, strict=True))
+    values = [float(value) for value in np.asarray(fabric.factors.values)]
+    known = dict(zip(fabric.factors.names, values, strict=True))
     names, centre, spread = [], [], []
     for name, value in prices(fabric).items():
         names.append(name)

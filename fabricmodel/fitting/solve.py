@@ -103,7 +103,8 @@ def _second_order(value_and_grad, points, values, grads, steps: int, tolerance: 
     memory = optax.scale_by_lbfgs(memory_size=20)
 
     def direct(state, point, grad):
-        ascent, state = memory.update(grad, state, point)
+        updates, state = memory.update(grad, state, point)
+        ascent = jnp.asarray(updates)
         downhill = jnp.vdot(ascent, grad) > 0
         return jnp.where(downhill, -ascent, -grad), state
 

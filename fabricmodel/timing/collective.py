@@ -95,7 +95,7 @@ def bound_s(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
     """Bound on one size and one shape, launch included; the traced body."""
     counts = bound_counts(fabric.levels, topology(fabric.levels), collective)
     launch_s = fabric.launch_s.get(collective, 0.0)
-    return launch_s + bound_seconds(counts, fabric, size_bytes)
+    return jnp.asarray(launch_s + bound_seconds(counts, fabric, size_bytes))
 
 
 @partial(jax.jit, static_argnames=("collective", "function"))
@@ -111,7 +111,7 @@ def _each(
     shape = jnp.broadcast_shapes(*(leaf.shape for leaf in leaves))
     axes = [0 if leaf.shape else None for leaf in leaves]
     if not any(axis == 0 for axis in axes):
-        return function(fabric, collective, size_bytes)
+        return jnp.asarray(function(fabric, collective, size_bytes))
     spread = [
         jnp.broadcast_to(leaf, shape).reshape(-1) if leaf.shape else leaf
         for leaf in leaves

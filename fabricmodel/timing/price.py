@@ -103,7 +103,7 @@ def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) ->
     owner = np.zeros((len(table.candidates), len(table.flows)), np.float32)
     for row, candidate in enumerate(table.candidates):
         owner[row, list(candidate.phases)] = 1.0
-    return owner @ phase_seconds(table, fabric, size_bytes)
+    return jnp.asarray(owner) @ phase_seconds(table, fabric, size_bytes)
 
 
 def collective_seconds(
@@ -112,7 +112,7 @@ def collective_seconds(
     """Seconds of a collective: the launch, and the best way, never below the bound."""
     best = best_seconds(table, fabric, size_bytes)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
-    return launch_s + soft_max(jnp.stack([best, bound]), axis=0)
+    return jnp.asarray(launch_s + soft_max(jnp.stack([best, bound]), axis=0))
 
 
 def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:

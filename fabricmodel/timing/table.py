@@ -7,7 +7,7 @@ counted for a vector of one byte, since every algorithm moves them in proportion
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import jax
@@ -28,6 +28,7 @@ from fabricmodel.algorithms.registry import algorithms
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
+Runs = Mapping[tuple[str, str], Numeric]
 _FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree}
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
 
@@ -148,7 +149,7 @@ class _Builder:
         self.dims = topology(fabric.levels)
         self.groups = domains(fabric.levels)
         self.found: dict[tuple[str, str], dict[str, Phases]] = {}
-        self.alternatives: list[tuple[dict[tuple[str, str], Numeric], Numeric]] = []
+        self.alternatives: list[tuple[Runs, Numeric]] = []
         self.where: dict[tuple[str, str], list[int]] = {}
 
     def flat(self, strategy: str, collective: str) -> None:

@@ -90,7 +90,23 @@ def test_every_fabric_that_grows_is_swept():
     assert swept == growing
 
 
-@pytest.mark.parametrize("structure", [s for s in STRUCTURES if s not in COSTLY])
+@pytest.mark.parametrize(
+    "structure",
+    [
+        pytest.param(
+            structure,
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=AssertionError,
+                reason="no all_reduce scatters flat and gathers in stages, or so",
+            )
+            if structure == "nodes"
+            else (),
+        )
+        for structure in STRUCTURES
+        if structure not in COSTLY
+    ],
+)
 def test_all_reduce_is_no_dearer_than_its_two_halves(structure):
     fabric, sizes = random_cases(structure)
     whole = times(fabric, "all_reduce", sizes)
