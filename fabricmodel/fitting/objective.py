@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jax import Array
 
 from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import Cases, seconds
+from fabricmodel.fitting.cases import QUICK, Cases, seconds
 from fabricmodel.fitting.parameters import Parameters
 
 DEGREES_OF_FREEDOM = 4.0
@@ -102,7 +103,7 @@ def negative_log_posterior(
     return total
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 def slopes(
     points: Array, fabric: Fabric, parameters: Parameters, data: Data
 ) -> tuple[Array, Array]:

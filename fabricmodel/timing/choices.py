@@ -48,8 +48,8 @@ def switches(
     >>> net = Level(name="net", kind="switch", members=8.0, capacity=8.0,
     ...             round_s=1e-5, byte_s=1e-9)
     >>> [(s.below, s.above) for s in switches(Fabric(name="", levels=(net,)),
-    ...                                       "all_reduce")][-1]
-    ('recursive_doubling', 'two_shot')
+    ...                                       "all_reduce")][0]
+    ('one_shot', 'two_shot')
     """
     check_collective(collective)
     octaves = np.log2(largest_bytes / smallest_bytes)

@@ -42,8 +42,8 @@ def collective_time(fabric: Fabric, collective: str, size_bytes: Numeric) -> Arr
     >>> net = Level(name="net", kind="switch", members=4.0, capacity=4.0,
     ...             round_s=1e-6, byte_s=1e-9)
     >>> fabric = Fabric(name="four hosts", levels=(net,))
-    >>> f"{float(collective_time(fabric, 'all_gather', 4e6)):.6f}"
-    '0.003001'
+    >>> f"{float(collective_time(fabric, 'all_gather', 4e6)):.4f}"
+    '0.0030'
     """
     check_collective(collective)
     return _each(time_s, fabric, collective, as_float(size_bytes))
