@@ -20,11 +20,7 @@ from rich.console import Console
 import fabricmodel as fm
 from experiments.output import machine, whole_folder, write_json
 from experiments.scaling.fits import Fit, fit_all, jobs
-from experiments.scaling.predictions import (
-    Question,
-    answer_all,
-    comparison,
-)
+from experiments.scaling.predictions import answer_all, comparison
 from experiments.scaling.report import terminal_table, write_report
 from fabricmodel import plots
 
@@ -56,10 +52,7 @@ def main(argv: list[str] | None = None) -> int:
                 collective=options.collective,
             )
         fits = fit_all(jobs(given, options.fabric), console)
-        questions = [
-            Question(label=label, model=model, chip_ranks=ranks, node_ranks=local)
-            for label, model, ranks, local in comparison(fits[0], given is None)
-        ]
+        questions = comparison(fits[0], trainium=given is None)
         rows, terms = answer_all(questions, COLLECTIVES, SIZES, CHIPS, console)
         with whole_folder(options.out) as folder:
             _write(folder, fits, rows, terms)

@@ -25,33 +25,42 @@ _OTHERS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Question:
-    """A model, and how many ranks of it make a chip and a node."""
+    """A model, and how its ranks make chips, nodes and sides.
+
+    Attributes:
+      chip_ranks: ranks of a chip.
+      node_ranks: ranks of a node that a job uses; None where it fills its nodes.
+      one_side: a torus used as one ring, through all of its chips.
+    """
 
     label: str
     model: fm.FittedModel
-    chip_ranks: int
-    node_ranks: float | None
+    chip_ranks: int = 1
+    node_ranks: float | None = None
+    one_side: bool = False
 
 
-def comparison(
-    fit: Fit, trainium: bool
-) -> list[tuple[str, fm.FittedModel, int, float | None]]:
+def comparison(fit: Fit, trainium: bool) -> list[Question]:
     """List the fabrics to put side by side, the measured one's cluster first."""
     own = fit.model.fabric
     cluster = cluster_of(own)
     model = fit.model if cluster.name == own.name else fit.model.on(cluster)
     per_chip = ranks_per_chip(cluster)
-    found: list[tuple[str, fm.FittedModel, int, float | None]] = [
-        (_title(cluster), model, per_chip, None)
-    ]
+    found = [Question(label=_title(cluster), model=model, chip_ranks=per_chip)]
     if trainium:
-        for label, name in (
-            ("Trainium2 on a 3D torus (same links)", "trn2-torus-3d"),
-            ("Trainium2 on one ring (same links)", "trn2-flat-ring"),
+        torus = fit.model.on(fm.load_fabric("trn2-torus-3d"))
+        for label, one_side in (
+            ("Trainium2 on a 3D torus (same links)", False),
+            ("Trainium2 on one ring (same links)", True),
         ):
-            found.append((label, fit.model.on(fm.load_fabric(name)), per_chip, None))
+            found.append(
+                Question(
+                    label=label, model=torus, chip_ranks=per_chip, one_side=one_side
+                )
+            )
     for label, name, local in _OTHERS:
-        found.append((label, fm.prior_model(fm.load_fabric(name)), 1, local))
+        other = fm.prior_model(fm.load_fabric(name))
+        found.append(Question(label=label, model=other, node_ranks=local))
     return found
 
 
@@ -104,8 +113,15 @@ def _answer(
         )
     ranks = counts * question.chip_ranks
     local = np.array([_local(question, count) for count in ranks])
+    sides = None
+    if question.one_side:
+        sides = [f"{count:.0f}" for count in counts] * len(sizes)
     guess = question.model.predict(
-        collective, np.array(sizes)[:, None], ranks[None, :], local[None, :]
+        collective,
+        np.array(sizes)[:, None],
+        ranks[None, :],
+        local[None, :],
+        sides=sides,
     )
     low, high = guess.interval(0.9)
     size_grid, chip_grid = np.meshgrid(np.array(sizes), counts, indexing="ij")

@@ -20,6 +20,7 @@ from fabricmodel import (
     collective_bound,
     collective_time,
     load_fabric,
+    place,
 )
 from fabricmodel.fabric import Factors
 from fabricmodel.timing.collective import time_s
@@ -219,30 +220,27 @@ def test_no_bytes_cost_the_latency():
 
 
 def test_sizes_beyond_32_bits_and_their_types_agree():
-    trn2 = load_fabric("trn2-instance")
-    as_float = float(collective_time(trn2, "all_gather", 2.0**33))
-    assert float(collective_time(trn2, "all_gather", 2**33)) == as_float
-    assert float(collective_time(trn2, "all_gather", np.int64(2**33))) == as_float
-    many = collective_time(trn2, "all_gather", np.array([[2**33], [2**10]]))
+    cluster = place(load_fabric("generic-network"), 8)
+    as_float = float(collective_time(cluster, "send_recv", 2.0**33))
+    assert float(collective_time(cluster, "send_recv", 2**33)) == as_float
+    assert float(collective_time(cluster, "send_recv", np.int64(2**33))) == as_float
+    many = collective_time(cluster, "send_recv", np.array([[2**33], [2**10]]))
     assert many.shape == (2, 1)
     assert float(many[0, 0]) == near(as_float)
 
 
 def test_sizes_and_leaves_broadcast():
-    trn2 = load_fabric("trn2-instance")
-    chip, x, y = trn2.levels
-    members = np.array([[1.0], [2.0], [4.0]])
-    several = dataclasses.replace(
-        trn2, levels=(chip, x, dataclasses.replace(y, members=members))
-    )
+    unit = load_fabric("generic-network")
+    (net,) = unit.levels
+    counts = np.array([[1.0], [2.0], [4.0]])
+    several = (dataclasses.replace(net, members=counts),)
     sizes = np.array([1e3, 1e8])
-    found = collective_time(several, "all_gather", sizes)
+    found = collective_time(
+        dataclasses.replace(unit, levels=several), "all_to_all", sizes
+    )
     assert found.shape == (3, 2)
-    for row, used in zip(found, members.ravel(), strict=True):
-        part = (chip, x, dataclasses.replace(y, members=float(used)))
-        one = collective_time(
-            dataclasses.replace(trn2, levels=part), "all_gather", sizes
-        )
+    for row, ranks in zip(found, counts.ravel(), strict=True):
+        one = collective_time(place(unit, ranks), "all_to_all", sizes)
         np.testing.assert_allclose(row, one, rtol=1e-12)
 
 
