@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree, static
+from fabricmodel.algorithms import arrays as xp
 
 
 @pytree
@@ -96,16 +96,14 @@ def total(phases: Phases) -> Counts:
     16.0
     """
     plain = [dataclasses.replace(phase, flow="sequential") for phase in phases]
-    summed = jax.tree.map(lambda *leaves: sum(jnp.asarray(x) for x in leaves), *plain)
-    valid = jnp.ones(())
-    for phase in phases:
-        valid = jnp.minimum(valid, phase.valid)
+    summed = jax.tree.map(lambda *leaves: sum(xp.asarray(x) for x in leaves), *plain)
+    valid = xp.least([phase.valid for phase in phases])
     return dataclasses.replace(summed, valid=valid)
 
 
 def product(dims: Sequence[Dim]) -> Array:
     """Ranks that the dimensions hold together."""
-    ranks = jnp.ones(())
+    ranks = xp.ones(())
     for dim in dims:
         ranks = ranks * dim.members
     return ranks
@@ -113,12 +111,12 @@ def product(dims: Sequence[Dim]) -> Array:
 
 def share(n: Numeric) -> Array:
     """The part (n - 1)/n of a vector that has to leave a rank."""
-    return (jnp.asarray(n) - 1.0) / n
+    return (xp.asarray(n) - 1.0) / n
 
 
 def active(dim: Dim) -> Array:
     """1.0 where a dimension has someone to talk to."""
-    return jnp.where(jnp.asarray(dim.members) > 1, 1.0, 0.0)
+    return xp.where(xp.asarray(dim.members) > 1, 1.0, 0.0)
 
 
 def log2_ceil(n: Numeric) -> Array:
@@ -127,7 +125,7 @@ def log2_ceil(n: Numeric) -> Array:
     >>> [float(log2_ceil(n)) for n in (1.0, 2.0, 3.0, 4.0, 65.0)]
     [0.0, 1.0, 2.0, 2.0, 7.0]
     """
-    return jnp.abs(jnp.ceil(jnp.log2(n) - 1e-5))
+    return xp.abs(xp.ceil(xp.log2(n) - 1e-5))
 
 
 def log2_floor(n: Numeric) -> Array:
@@ -136,7 +134,7 @@ def log2_floor(n: Numeric) -> Array:
     >>> [float(log2_floor(n)) for n in (1.0, 2.0, 3.0, 4.0, 63.0)]
     [0.0, 1.0, 1.0, 2.0, 5.0]
     """
-    return jnp.floor(jnp.log2(n) + 1e-5)
+    return xp.floor(xp.log2(n) + 1e-5)
 
 
 def is_power_of_two(n: Numeric) -> Array:
@@ -145,7 +143,7 @@ def is_power_of_two(n: Numeric) -> Array:
     >>> [float(is_power_of_two(n)) for n in (1.0, 4.0, 6.0)]
     [1.0, 1.0, 0.0]
     """
-    return jnp.where(log2_ceil(n) == log2_floor(n), 1.0, 0.0)
+    return xp.where(log2_ceil(n) == log2_floor(n), 1.0, 0.0)
 
 
 def wraps(dim: Dim) -> Array:
@@ -154,7 +152,7 @@ def wraps(dim: Dim) -> Array:
     A ring of two has one neighbour, and one link to it.
     """
     closed = (dim.members >= dim.capacity) & (dim.members > 2)
-    return jnp.where(closed, 1.0, 0.0) if dim.kind == "ring" else jnp.zeros(())
+    return xp.where(closed, 1.0, 0.0) if dim.kind == "ring" else xp.zeros(())
 
 
 def directions(dim: Dim) -> Array:
@@ -162,7 +160,7 @@ def directions(dim: Dim) -> Array:
 
     The end of a longer line has one neighbour too; its inner members pace the line.
     """
-    return jnp.where(jnp.asarray(dim.members) > 2, 2.0, 1.0)
+    return xp.where(xp.asarray(dim.members) > 2, 2.0, 1.0)
 
 
 def exchange_load(dim: Dim) -> Array:
@@ -176,15 +174,15 @@ def exchange_load(dim: Dim) -> Array:
     >>> float(exchange_load(ring)), float(exchange_load(Dim(kind="line", members=2.0)))
     (0.5, 0.5)
     """
-    n = jnp.asarray(dim.members)
-    even = jnp.where(jnp.mod(n, 2.0) == 0.0, 1.0, 0.0)
+    n = xp.asarray(dim.members)
+    even = xp.where(xp.mod(n, 2.0) == 0.0, 1.0, 0.0)
     line = (n * n - 1.0 + even) / (4.0 * n)
-    return line * jnp.where(wraps(dim) > 0, 0.5, 1.0)
+    return line * xp.where(wraps(dim) > 0, 0.5, 1.0)
 
 
 def diameter(dim: Dim) -> Array:
     """Links between the two members farthest apart."""
-    n = jnp.asarray(dim.members)
+    n = xp.asarray(dim.members)
     if dim.kind in ("clique", "switch"):
-        return jnp.where(n > 1, 1.0, 0.0)
-    return jnp.where(wraps(dim) > 0, jnp.floor(n / 2.0), n - 1.0)
+        return xp.where(n > 1, 1.0, 0.0)
+    return xp.where(wraps(dim) > 0, xp.floor(n / 2.0), n - 1.0)

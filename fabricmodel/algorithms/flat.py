@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from chex import Numeric
 from jax import Array
 
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import (
     Counts,
     Dim,
@@ -60,7 +60,7 @@ def _counts(
 
 def _n(dims: Sequence[Dim]) -> Array:
     (dim,) = dims
-    return jnp.asarray(dim.members)
+    return xp.asarray(dim.members)
 
 
 def _share(dims: Sequence[Dim]) -> Array:
@@ -70,8 +70,8 @@ def _share(dims: Sequence[Dim]) -> Array:
 def _lanes(dims: Sequence[Dim]) -> Array:
     """Links a rank drives at once: N - 1 in a clique, else the one into the switch."""
     (dim,) = dims
-    n = jnp.asarray(dim.members)
-    return jnp.maximum(n - 1.0, 1.0) if dim.kind == "clique" else jnp.ones(())
+    n = xp.asarray(dim.members)
+    return xp.maximum(n - 1.0, 1.0) if dim.kind == "clique" else xp.ones(())
 
 
 def ring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from chex import Numeric
 from jax import Array
 
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import (
     Counts,
     Dim,
@@ -56,7 +56,7 @@ def stage_sizes(
     sizes = []
     for at in range(len(domains)):
         others = {"inner": counts[:at], "outer": counts[at + 1 :], "whole": []}[how]
-        divisor = jnp.ones(())
+        divisor = xp.ones(())
         for count in others:
             divisor = divisor * count
         sizes.append(size_bytes / divisor)
@@ -81,7 +81,7 @@ def flat_ring(
         units = units / dim.members
         levels.append(
             LevelCounts(
-                rounds=(jnp.asarray(dim.members) - 1.0) * units,
+                rounds=(xp.asarray(dim.members) - 1.0) * units,
                 phases=active(dim),
                 bytes=active(dim) * share(ranks) * size_bytes * _links_shared(dim),
             )
@@ -112,7 +112,7 @@ def flat_tree(
     levels = []
     for at, dim in enumerate(dims):
         outermost = at == len(dims) - 1
-        n = jnp.asarray(dim.members)
+        n = xp.asarray(dim.members)
         levels.append(
             LevelCounts(
                 rounds=passes * (log2_ceil(n) if outermost else n - 1.0),
@@ -120,7 +120,7 @@ def flat_tree(
                 bytes=passes * active(dim) * size_bytes * _links_shared(dim),
             )
         )
-    some = jnp.where(product(dims) > 1, 1.0, 0.0)
+    some = xp.where(product(dims) > 1, 1.0, 0.0)
     reduced = 0.0 if collective == "broadcast" else some * size_bytes
     return (Counts(levels=tuple(levels), reduced_bytes=reduced, flow="segmented"),)
 
@@ -131,4 +131,4 @@ def _links_shared(dim: Dim) -> Array:
     A unit of p ranks sends each byte of a flat ring once over one of its u links, so
     a link carries 1/u of it; ``ranks_per_link`` is p/u, and ``ranks_inside`` is p.
     """
-    return jnp.asarray(dim.ranks_per_link) / dim.ranks_inside
+    return xp.asarray(dim.ranks_per_link) / dim.ranks_inside

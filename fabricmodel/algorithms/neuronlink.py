@@ -12,10 +12,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from chex import Numeric
 from jax import Array
 
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import (
     Counts,
     Dim,
@@ -44,9 +44,9 @@ def channels(dims: Sequence[Dim]) -> Array:
     >>> float(channels([chip, side, side])), float(channels([chip, side, part]))
     (4.0, 2.0)
     """
-    whole = jnp.ones(())
+    whole = xp.ones(())
     for dim in dims:
-        whole = whole * jnp.where(jnp.asarray(dim.members) >= dim.capacity, 1.0, 0.0)
+        whole = whole * xp.where(xp.asarray(dim.members) >= dim.capacity, 1.0, 0.0)
     return 2.0 + 2.0 * whole
 
 
@@ -62,10 +62,10 @@ def disjoint_rings(torus: Sequence[Dim]) -> Array:
     >>> [float(disjoint_rings(t)) for t in ([side, side], [side, pair], [pair])]
     [4.0, 2.0, 1.0]
     """
-    used = sum((active(dim) for dim in torus), jnp.zeros(()))
-    closed = sum((wraps(dim) for dim in torus), jnp.zeros(()))
-    one_side = jnp.where(closed > 0, 2.0, 1.0)
-    return jnp.where(closed > 1, 4.0, jnp.where(used > 1, 2.0, one_side))
+    used = sum((active(dim) for dim in torus), xp.zeros(()))
+    closed = sum((wraps(dim) for dim in torus), xp.zeros(()))
+    one_side = xp.where(closed > 0, 2.0, 1.0)
+    return xp.where(closed > 1, 4.0, xp.where(used > 1, 2.0, one_side))
 
 
 def mesh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -76,13 +76,13 @@ def mesh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     that its neighbours received.
     """
     chip, *torus = dims
-    reach = sum((diameter(dim) for dim in torus), jnp.zeros(()))
+    reach = sum((diameter(dim) for dim in torus), xp.zeros(()))
     ranks, chips = product(dims), product(torus)
     between = tuple(
         LevelCounts(
             rounds=active(dim),
-            hops=active(dim) * jnp.maximum(reach - 1.0, 0.0),
-            messages=active(dim) * jnp.maximum(chips - 2.0, 0.0),
+            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * xp.maximum(chips - 2.0, 0.0),
             phases=active(dim),
             bytes=size_bytes * exchange_load(dim),
         )
@@ -90,7 +90,7 @@ def mesh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     )
     inside = LevelCounts(
         rounds=active(chip),
-        messages=active(chip) * jnp.maximum(ranks / chip.members - 1.0, 0.0),
+        messages=active(chip) * xp.maximum(ranks / chip.members - 1.0, 0.0),
         phases=active(chip),
         bytes=share(chip.members) * size_bytes,
     )
@@ -130,7 +130,7 @@ def single_step_mesh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
     copies = ranks * chip.members
     levels = (
         dataclasses.replace(
-            inside.levels[0], bytes=(jnp.asarray(chip.members) - 1.0) * size_bytes
+            inside.levels[0], bytes=(xp.asarray(chip.members) - 1.0) * size_bytes
         ),
         *(
             dataclasses.replace(level, bytes=level.bytes * copies)
@@ -174,14 +174,14 @@ def rdh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """
     chip, *torus = dims
     steps = [log2_ceil(dim.members) for dim in torus]
-    axes = jnp.maximum(sum(steps, jnp.zeros(())), 1.0)
-    r = jnp.asarray(chip.members)
-    carried = share(product(torus)) * size_bytes / r * jnp.ceil(r / axes - 1e-5)
-    valid = jnp.ones(())
+    axes = xp.maximum(sum(steps, xp.zeros(())), 1.0)
+    r = xp.asarray(chip.members)
+    carried = share(product(torus)) * size_bytes / r * xp.ceil(r / axes - 1e-5)
+    valid = xp.ones(())
     for dim in torus:
-        n = jnp.asarray(dim.members)
+        n = xp.asarray(dim.members)
         cube = (n <= 2) | ((n == 4) & (wraps(dim) > 0))
-        valid = valid * jnp.where(cube, is_power_of_two(n), 0.0)
+        valid = valid * xp.where(cube, is_power_of_two(n), 0.0)
     levels = tuple(
         LevelCounts(rounds=count, phases=count, bytes=carried * count / axes)
         for count in steps
@@ -249,12 +249,12 @@ def kangaring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 
 def _pairs(dims: Sequence[Dim]) -> Array:
-    return jnp.maximum(jnp.asarray(dims[0].members) / 2.0, 1.0)
+    return xp.maximum(xp.asarray(dims[0].members) / 2.0, 1.0)
 
 
 def _pairs_only(phases: Phases, dims: Sequence[Dim]) -> Phases:
-    paired = jnp.mod(jnp.asarray(dims[0].members), 2.0) == 0.0
-    valid = jnp.where(paired & (product(dims[1:]) > 1), 1.0, 0.0)
+    paired = xp.mod(xp.asarray(dims[0].members), 2.0) == 0.0
+    valid = xp.where(paired & (product(dims[1:]) > 1), 1.0, 0.0)
     return tuple(dataclasses.replace(phase, valid=valid) for phase in phases)
 
 
@@ -276,7 +276,7 @@ def _cycle(
     """
     chip, *torus = dims
     chips, ranks = product(torus), product(dims)
-    alone = jnp.where(chips > 1, 0.0, 1.0)
+    alone = xp.where(chips > 1, 0.0, 1.0)
     on_link = share(joined * chips) * size_bytes / disjoint_rings(torus)
     streamed = share(ranks) * size_bytes / channels(dims)
     inner = chips * (joined - 1.0)
@@ -310,5 +310,5 @@ def _path(torus: Sequence[Dim]) -> list[Array]:
     steps, rows = [], product(torus)
     for dim in torus:
         rows = rows / dim.members
-        steps.append((jnp.asarray(dim.members) - 1.0) * rows)
+        steps.append((xp.asarray(dim.members) - 1.0) * rows)
     return steps

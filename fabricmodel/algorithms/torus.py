@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from chex import Numeric
 from jax import Array
 
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import (
     Counts,
     Dim,
@@ -42,13 +42,13 @@ def bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """
     levels, gathered = [], size_bytes / product(dims)
     for dim in dims:
-        ways = jnp.where(wraps(dim) > 0, 2.0, 1.0)
+        ways = xp.where(wraps(dim) > 0, 2.0, 1.0)
         levels.append(
             LevelCounts(
-                rounds=jnp.asarray(dim.members) - 1.0,
+                rounds=xp.asarray(dim.members) - 1.0,
                 phases=active(dim),
                 bytes=gathered
-                * (jnp.asarray(dim.members) - 1.0)
+                * (xp.asarray(dim.members) - 1.0)
                 * dim.ranks_per_link
                 / ways,
             )
@@ -83,13 +83,13 @@ def multiport_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
     """
     count = len(dims)
     parts = [active(dim) * directions(dim) for dim in dims]
-    part = size_bytes / jnp.maximum(sum(parts, jnp.zeros(())), 1.0)
+    part = size_bytes / xp.maximum(sum(parts, xp.zeros(())), 1.0)
     gathered = [part * active(dim) / product(dims) for dim in dims]
-    sides = [jnp.asarray(dim.members) for dim in dims]
+    sides = [xp.asarray(dim.members) for dim in dims]
     phases = []
     for phase in range(count):
-        rounds = [jnp.zeros(())] * count
-        moved = [jnp.zeros(())] * count
+        rounds = [xp.zeros(())] * count
+        moved = [xp.zeros(())] * count
         for start in range(count):
             grown = gathered[start]
             for at in range(count):
@@ -97,7 +97,7 @@ def multiport_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
                 others = here * (sides[at] - 1.0)
                 # A wrapped side carries each part on links of its own; a line, or a
                 # side of two, carries all the parts that come to it both ways.
-                crowd = jnp.where(wraps(dims[at]) > 0, 1.0, parts[start])
+                crowd = xp.where(wraps(dims[at]) > 0, 1.0, parts[start])
                 rounds[at] = rounds[at] + others
                 moved[at] = moved[at] + gathered[start] * others * crowd
                 grown = grown + gathered[start] * others
@@ -105,7 +105,7 @@ def multiport_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
         levels = tuple(
             LevelCounts(
                 rounds=rounds[at],
-                phases=jnp.where(rounds[at] > 0, 1.0, 0.0),
+                phases=xp.where(rounds[at] > 0, 1.0, 0.0),
                 bytes=moved[at] * dims[at].ranks_per_link,
             )
             for at in range(count)
@@ -120,11 +120,11 @@ def _visits(dims: Sequence[Dim], start: int, at: int, phase: int) -> Array:
     Sides of one are left out of the cyclic order, and so of the phases.
     """
     used = [active(dim) for dim in dims]
-    place = [sum(used[:i], jnp.zeros(())) for i in range(len(dims))]
-    total = jnp.maximum(sum(used, jnp.zeros(())), 1.0)
-    turn = jnp.mod(place[start] + phase, total)
+    place = [sum(used[:i], xp.zeros(())) for i in range(len(dims))]
+    total = xp.maximum(sum(used, xp.zeros(())), 1.0)
+    turn = xp.mod(place[start] + phase, total)
     reached = (place[at] == turn) & (phase < total)
-    return jnp.where(reached, used[start] * used[at], 0.0)
+    return xp.where(reached, used[start] * used[at], 0.0)
 
 
 def multiport_bucket_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -147,12 +147,12 @@ def routed_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     which it meets.
     """
     ranks = product(dims)
-    reach = sum((diameter(dim) for dim in dims), jnp.zeros(()))
+    reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
     levels = tuple(
         LevelCounts(
             rounds=active(dim),
-            hops=active(dim) * jnp.maximum(reach - 1.0, 0.0),
-            messages=active(dim) * jnp.maximum(ranks - 2.0, 0.0),
+            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * xp.maximum(ranks - 2.0, 0.0),
             phases=active(dim),
             bytes=size_bytes * exchange_load(dim) * dim.ranks_per_link,
         )
@@ -192,27 +192,27 @@ def tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Pipelined spanning tree, towards the root, which reduces one S for each link."""
     (tree,) = tree_broadcast(dims, size_bytes)
-    children = sum((active(dim) * directions(dim) for dim in dims), jnp.zeros(()))
+    children = sum((active(dim) * directions(dim) for dim in dims), xp.zeros(()))
     return (dataclasses.replace(tree, reduced_bytes=children * size_bytes),)
 
 
 def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Scatter (or gather): the root's links carry (N - 1)/N S bytes between them."""
-    ports = sum((active(dim) * directions(dim) for dim in dims), jnp.zeros(()))
+    ports = sum((active(dim) * directions(dim) for dim in dims), xp.zeros(()))
     ranks = product(dims)
-    reach = sum((diameter(dim) for dim in dims), jnp.zeros(()))
+    reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
     levels = tuple(
         LevelCounts(
             rounds=active(dim),
-            hops=active(dim) * jnp.maximum(reach - 1.0, 0.0),
-            messages=active(dim) * jnp.maximum(ranks - 2.0, 0.0),
+            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * xp.maximum(ranks - 2.0, 0.0),
             phases=active(dim),
             bytes=active(dim)
             * share(ranks)
             * size_bytes
             * dim.ranks_per_link
             * _lopsided(dim)
-            / jnp.maximum(ports, 1.0),
+            / xp.maximum(ports, 1.0),
         )
         for dim in dims
     )
@@ -221,7 +221,7 @@ def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Send to the next rank and receive from the one before: one link, one round."""
-    levels, free = [], jnp.ones(())
+    levels, free = [], xp.ones(())
     for dim in dims:  # the first dimension in use carries it
         use = free * active(dim)
         levels.append(
@@ -235,9 +235,9 @@ def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def _lopsided(dim: Dim) -> Array:
     """The busier side of the best root of an even line, over the mean of both."""
-    n = jnp.asarray(dim.members)
-    even_line = (wraps(dim) == 0) & (n > 2) & (jnp.mod(n, 2.0) == 0)
-    return jnp.where(even_line, n / jnp.maximum(n - 1.0, 1.0), 1.0)
+    n = xp.asarray(dim.members)
+    even_line = (wraps(dim) == 0) & (n > 2) & (xp.mod(n, 2.0) == 0)
+    return xp.where(even_line, n / xp.maximum(n - 1.0, 1.0), 1.0)
 
 
 def _reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:

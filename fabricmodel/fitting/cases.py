@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from typing import TypeVar
 
 import jax
@@ -80,8 +79,9 @@ def cases(
     index = np.array([order[key] for key in keys])
     members = np.array([[x.members for x in f.levels] for f in shapes.values()])
     capacity = np.array([[x.capacity for x in f.levels] for f in shapes.values()])
-    tables = _tables(bare(fabric), collective, *pad_rows((members, capacity)))
-    tables = jax.tree.map(lambda leaf: np.asarray(leaf)[index], tables)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        counted = [count_table(shape, collective) for shape in shapes.values()]
+    tables = jax.tree.map(lambda *leaves: np.stack(leaves)[index], *counted)
     if algorithms is not None:
         tables = _forced(tables, algorithms)
     return Cases(
@@ -91,23 +91,6 @@ def cases(
         capacity=capacity[index],
         tables=tables,
     )
-
-
-def bare(fabric: Fabric) -> Fabric:
-    """Drop what counts don't depend on, so that programs are shared between fits."""
-    levels = tuple(
-        dataclasses.replace(
-            level,
-            **{name: 0.0 for name in ("round_s", "hop_s", "message_s", "jitter_s")},
-            byte_s=0.0,
-            crowd_byte_s=0.0,
-            members=1.0,
-            capacity=1.0,
-            link="",
-        )
-        for level in fabric.levels
-    )
-    return Fabric(name="", strategies=fabric.strategies, levels=levels)
 
 
 def shaped(fabric: Fabric, members: Leaf, capacity: Leaf) -> Fabric:
@@ -150,15 +133,6 @@ def pad_rows(tree: T) -> T:
         return np.concatenate([leaf, np.repeat(leaf[-1:], extra, axis=0)])
 
     return jax.tree.map(pad, tree)
-
-
-@partial(jax.jit, static_argnames="collective", compiler_options=QUICK)
-def _tables(
-    fabric: Fabric, collective: str, members: Array, capacity: Array
-) -> CountTable:
-    return jax.vmap(lambda m, c: count_table(shaped(fabric, m, c), collective))(
-        members, capacity
-    )
 
 
 def _forced(tables: CountTable, algorithms: Sequence[str]) -> CountTable:

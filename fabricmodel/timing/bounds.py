@@ -9,6 +9,7 @@ from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import (
     Dim,
     active,
@@ -55,12 +56,12 @@ def bound_counts(
     both = list(zip(levels, dims, strict=True))
     owned = [_links(levels, level, dim) for level, dim in both]
     fair = collective in (*_SYMMETRIC, "all_to_all")
-    nothing = jnp.zeros(())
+    nothing = xp.zeros(())
     links, crossing, busiest = [], [], []
     for at, (level, dim) in enumerate(both):
-        inside = jnp.asarray(dim.ranks_inside)
+        inside = xp.asarray(dim.ranks_inside)
         for column, further in enumerate(dims):
-            units = jnp.asarray(further.ranks_inside) / inside
+            units = xp.asarray(further.ranks_inside) / inside
             mine = owned[column] / (units if fair else 1.0)
             links.append(mine if column >= at else nothing)
         crossing.append(_crossing(collective, inside, ranks))
@@ -70,11 +71,11 @@ def bound_counts(
     reduces = collective in ("all_reduce", "reduce_scatter")
     depth = len(dims)
     return BoundCounts(
-        used=_row([active(dim) for dim in dims]),
-        crossing=_row(crossing),
-        links=_row(links).reshape(depth, depth),
-        busiest=_row(busiest),
-        reduced=share(ranks) if reduces else nothing,
+        used=xp.stack([active(dim) for dim in dims]),
+        crossing=xp.stack(crossing),
+        links=xp.stack(links).reshape(depth, depth),
+        busiest=xp.stack(busiest),
+        reduced=xp.asarray(share(ranks) if reduces else nothing),
     )
 
 
@@ -86,8 +87,8 @@ def bound_seconds(counts: BoundCounts, fabric: Fabric, size_bytes: Numeric) -> A
     Sources: Chan et al. (2007); Patarasuk and Yuan (2009); the bisection of a torus.
     Reduction inside the network, which would halve the all_reduce, is not assumed.
     """
-    byte_s = _row([level.byte_s for level in fabric.levels])
-    round_s = _row([level.round_s for level in fabric.levels])
+    byte_s = jnp.asarray(xp.stack([level.byte_s for level in fabric.levels]))
+    round_s = jnp.asarray(xp.stack([level.round_s for level in fabric.levels]))
     free = (byte_s <= 0) & (counts.links > 0)
     rates = jnp.where(free, jnp.inf, counts.links / jnp.where(byte_s > 0, byte_s, 1.0))
     rate = jnp.sum(rates, axis=1)
@@ -108,25 +109,21 @@ def _crossing(collective: str, inside: Array, ranks: Array) -> Array:
         return inside * outside
     if collective in _SYMMETRIC:
         return _SYMMETRIC[collective] * outside
-    return jnp.where(outside > 0, 0.5, 0.0)
+    return xp.where(outside > 0, 0.5, 0.0)
 
 
 def _links(levels: Sequence[Level], level: Level, dim: Dim) -> Array:
     """Links, of one direction, out of one member of a level."""
-    links = active(dim) * jnp.asarray(dim.ranks_inside) / _sharing(levels, level, dim)
+    links = active(dim) * xp.asarray(dim.ranks_inside) / _sharing(levels, level, dim)
     if level.kind in ("ring", "line"):
         return links * directions(dim)
     if level.kind == "clique":
-        return links * jnp.maximum(jnp.asarray(dim.members) - 1.0, 1.0)
+        return links * xp.maximum(xp.asarray(dim.members) - 1.0, 1.0)
     return links
 
 
 def _sharing(levels: Sequence[Level], level: Level, dim: Dim) -> Array:
     """Ranks on one link; the ranks of a NeuronLink chip share the chip's links."""
     if level.family == "neuronlink" and level.kind in ("ring", "line"):
-        return jnp.asarray(levels[0].members)
-    return jnp.asarray(dim.ranks_per_link)
-
-
-def _row(values: Sequence[Numeric]) -> Array:
-    return jnp.stack([jnp.asarray(value, float) for value in values])
+        return xp.asarray(levels[0].members)
+    return xp.asarray(dim.ranks_per_link)

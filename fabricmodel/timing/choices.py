@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from jax import Array
 from fabricmodel.fabric import Fabric
 from fabricmodel.timing.collective import check_collective
 from fabricmodel.timing.price import candidate_seconds
-from fabricmodel.timing.table import Candidate, count_table
+from fabricmodel.timing.table import CountTable, count_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,8 +53,11 @@ def switches(
     check_collective(collective)
     octaves = np.log2(largest_bytes / smallest_bytes)
     sizes = smallest_bytes * 2.0 ** np.linspace(0.0, octaves, int(octaves * 16) + 1)
-    names, valid, times = _candidate_times(fabric, collective, sizes)
-    logs = np.where(np.asarray(valid)[None, :] > 0, np.log(np.asarray(times)), np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = count_table(fabric, collective)
+    names, valid = table.candidates, np.asarray(table.valid)
+    times = np.asarray(_grid(table, fabric, jnp.asarray(sizes, float)))
+    logs = np.where(valid[None, :] > 0, np.log(times), np.inf)
     found = []
     for stage in dict.fromkeys(name.stage for name in names):
         if stage[1] != collective:
@@ -77,16 +79,6 @@ def switches(
     return found
 
 
-def _candidate_times(
-    fabric: Fabric, collective: str, sizes: np.ndarray
-) -> tuple[tuple[Candidate, ...], Array, Array]:
-    shape = jax.eval_shape(partial(count_table, collective=collective), fabric)
-    valid, times = _grid(fabric, collective, sizes)
-    return shape.candidates, valid, times
-
-
-@partial(jax.jit, static_argnames="collective")
-def _grid(fabric: Fabric, collective: str, sizes: Array) -> tuple[Array, Array]:
-    table = count_table(fabric, collective)
-    each = jax.vmap(lambda size: candidate_seconds(table, fabric, size))
-    return table.valid, each(jnp.asarray(sizes, float))
+@jax.jit
+def _grid(table: CountTable, fabric: Fabric, sizes: Array) -> Array:
+    return jax.vmap(lambda size: candidate_seconds(table, fabric, size))(sizes)

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree, static
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import (
     Dim,
     LevelCounts,
@@ -102,14 +103,14 @@ def topology(levels: Sequence[Level]) -> list[Dim]:
     >>> float(topology([node, nic])[1].ranks_per_link)
     4.0
     """
-    dims, inside, full = [], jnp.ones(()), jnp.ones(())
+    dims, inside, full = [], xp.ones(()), xp.ones(())
     unit, unit_full, domain = inside, full, None
     for level in levels:
         if domain is None or (level.domain or level.name) != domain:
             domain, unit, unit_full = level.domain or level.name, inside, full
-        own = jnp.asarray(level.uplinks)
-        driven = jnp.minimum(own, unit * jnp.maximum(own / unit_full, 1.0))
-        sharing = jnp.where(own > 0, unit / jnp.where(own > 0, driven, 1.0), 1.0)
+        own = xp.asarray(level.uplinks)
+        driven = xp.minimum(own, unit * xp.maximum(own / unit_full, 1.0))
+        sharing = xp.where(own > 0, unit / xp.where(own > 0, driven, 1.0), 1.0)
         dims.append(
             Dim(
                 kind=level.kind,
@@ -165,7 +166,7 @@ class _Builder:
 
     def staged(self, collective: str) -> None:
         used = [
-            jnp.where(sum(active(self.dims[i]) for i in group) > 0, 1.0, 0.0)
+            xp.where(sum(active(self.dims[i]) for i in group) > 0, 1.0, 0.0)
             for group in self.groups
         ]
         everywhere = range(len(self.groups))
@@ -174,12 +175,12 @@ class _Builder:
             self.alternatives.append((runs, 1.0))
             return
         for turn in everywhere:
-            outside = sum((used[at] for at in everywhere[turn + 1 :]), jnp.zeros(()))
+            outside = sum((used[at] for at in everywhere[turn + 1 :]), xp.zeros(()))
             runs = {self._stage(turn, "all_reduce"): used[turn]}
             for at in everywhere[:turn]:
                 for kind in ("reduce_scatter", "all_gather"):
                     runs[self._stage(at, kind)] = used[at]
-            self.alternatives.append((runs, jnp.where(outside > 0, 0.0, 1.0)))
+            self.alternatives.append((runs, xp.where(outside > 0, 0.0, 1.0)))
         both = {
             self._stage(at, kind): used[at]
             for at in everywhere
@@ -219,10 +220,7 @@ class _Builder:
                     sides.append(
                         [phase.reduced_bytes, phase.memory_rounds, phase.memory_bytes]
                     )
-                exists = [phase.valid for phase in phases]
-                valid.append(
-                    jnp.min(jnp.stack([jnp.asarray(x, float) for x in exists]))
-                )
+                valid.append(xp.least([phase.valid for phase in phases]))
                 candidates.append(
                     Candidate(stage=stage, algorithm=name, phases=tuple(rows))
                 )
@@ -240,6 +238,8 @@ class _Builder:
             flows=tuple(flows),
             candidates=tuple(candidates),
         )
+        if all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(table)):
+            return table
         # Keeps XLA from recomputing the scalar counts inside every consumer.
         return jax.lax.optimization_barrier(table)
 
@@ -248,23 +248,13 @@ def _fields(counts: LevelCounts) -> list[Numeric]:
     return [getattr(counts, name) for name in _LEVEL_FIELDS]
 
 
-def _stack(rows) -> Array:
+def _stack(rows: list) -> Array:
     """Stack nested lists of scalars, of which most are plain numbers."""
-    flat, shape = [], []
-    probe = rows
-    while isinstance(probe, list):
-        shape.append(len(probe))
-        probe = probe[0]
-
-    def walk(item) -> None:
-        if isinstance(item, list):
-            for part in item:
-                walk(part)
-        else:
-            flat.append(jnp.asarray(item, float))
-
-    walk(rows)
-    return jnp.stack(flat).reshape(shape)
+    shape, flat = [len(rows)], rows
+    while isinstance(flat[0], list):
+        shape.append(len(flat[0]))
+        flat = [part for row in flat for part in row]
+    return xp.stack(flat).reshape(shape)
 
 
 def total_ranks(levels: Sequence[Level]) -> Array:
