@@ -36,7 +36,7 @@ def test_the_contract_runs(tmp_path):
     assert isinstance(model, fm.FittedModel)
     assert isinstance(p, fm.Prediction)
     assert model.converged
-    seen = model.predict("all_reduce", size_bytes=list(TIMES_US), ranks=64)
+    seen = model.predict("all_reduce", size_bytes=list(TIMES_US), ranks=64)  # pyright: ignore
     measured = np.array(list(TIMES_US.values())) * fm.US
     assert np.median(np.abs(seen.median_s / measured - 1)) < 0.1
 
@@ -69,7 +69,7 @@ def test_a_fabric_survives_pickling():
     [
         lambda path: fm.load_fabric("nowhere"),
         lambda path: fm.load_fabric(path / "none.toml"),
-        lambda path: fm.load_fabric("trn1-instance", chips=3.5),
+        lambda path: fm.load_fabric("trn1-instance", chips=3.5),  # pyright: ignore
         lambda path: fm.load_fabric("trn1-instance", chips=1000),
         lambda path: fm.place(fm.load_fabric("trn1-instance"), 7),
         lambda path: fm.read_measurements(str(path / "none.json")),

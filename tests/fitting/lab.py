@@ -51,7 +51,7 @@ def lab(scale: float = 0.0) -> Fabric:
     )
     kinds = ("all_to_all", "all_gather", "all_reduce")
     launch = dict.fromkeys(kinds, price(4e-6, -0.7))
-    return Fabric(name="lab", levels=(node, net), launch_s=launch)
+    return Fabric(name="lab", levels=(node, net), launch_s=launch)  # pyright: ignore
 
 
 def true_time(collective: str, size: float, ranks: int, algorithm: str = "") -> float:
