@@ -102,12 +102,11 @@ def _fill(
             members.append(limit)
             rest = -(-rest // limit)
         else:
-            unit = math.prod(_capacity(x) for x in levels if not x.grows)
             raise FabricError(
                 "ranks",
                 f"{ranks} ranks do not divide into {fabric.name}: {rest} are left for "
                 f"level {level.name!r} of {limit}",
-                _nearest(ranks, unit),
+                _nearest(levels, ranks),
             )
     if growing and sides:
         members += _sides(sides, rest, len(growing))
@@ -136,10 +135,26 @@ def _sides(sides: str, number: int, parts: int) -> list[int]:
     return found + [1] * (parts - len(found))
 
 
-def _nearest(ranks: int, unit: int) -> str:
-    below, above = ranks // unit * unit, -(-ranks // unit) * unit
-    near = f"{below} or {above}" if below else f"{above}"
-    return f"Ask for {near}, whole units of {unit}"
+def _nearest(levels: list[Level], ranks: int) -> str:
+    """Name the nearest numbers that divide, on either side."""
+    below = next((n for n in range(ranks - 1, 0, -1) if _divides(levels, n)), None)
+    held = math.prod(_capacity(level) for level in levels)
+    grows = any(level.grows for level in levels)
+    end = ranks + held + 1 if grows else held + 1
+    above = next((n for n in range(ranks + 1, end) if _divides(levels, n)), None)
+    return "Ask for " + " or ".join(str(n) for n in (below, above) if n is not None)
+
+
+def _divides(levels: list[Level], rest: int) -> bool:
+    """Whether whole levels hold this number, without any padding."""
+    for level in levels:
+        limit = _capacity(level)
+        if level.grows:
+            return True
+        if rest > limit and rest % limit:
+            return False
+        rest = 1 if rest <= limit else rest // limit
+    return rest == 1
 
 
 def balanced(number: int, parts: int) -> list[int]:

@@ -58,6 +58,8 @@ _FABRIC_KEYS = {
     "title", "engine", "ranks_per_chip", "source", "strategies", "levels", "extends",
     "systems",
 }  # fmt: skip
+_STRATEGIES = {"staged", "flat_ring", "flat_tree"}
+_FILE_KEYS = {"sources", "links", "engines", "factors", "fabrics"}
 _FIGURE_KEYS = {"value", "range", "source", "note"}
 
 
@@ -160,6 +162,7 @@ def read_entries(text: str, place_name: str) -> dict[str, Entry]:
         raise FabricError(
             place_name, "has no [fabrics.NAME]", "Add one; see the catalogue's files"
         )
+    _known(data, _FILE_KEYS, place_name)
     return {name: _entry(name, data, place_name) for name in fabrics}
 
 
@@ -177,7 +180,13 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         chain = data["fabrics"][base]
         raw_levels = list(chain.get("levels", [])) + raw_levels
         merged = {**chain, **merged}
-    engine_name = _need(merged, "engine", where)
+    engine_name = str(_need(merged, "engine", where))
+    strategies = tuple(merged.get("strategies", ["staged"]))
+    if not strategies or not set(strategies) <= _STRATEGIES:
+        names = ", ".join(sorted(_STRATEGIES))
+        raise FabricError(where, f"strategies = {strategies}", f"Use some of {names}")
+    if not raw_levels or not all(isinstance(raw, dict) for raw in raw_levels):
+        raise FabricError(where, "lacks levels", "Add levels = [{ name, kind, … }]")
     engine = _need(data.get("engines", {}), engine_name, f"{place_name}, [engines]")
     sources: dict[str, str] = {}
     spread: dict[str, float] = {}
@@ -220,7 +229,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     }
     fabric = Fabric(
         name=name,
-        strategies=tuple(merged.get("strategies", ["staged"])),
+        strategies=strategies,
         levels=tuple(levels),
         launch_s=dict.fromkeys(COLLECTIVES, launch),
         factors=Factors(names=tuple(factors), values=tuple(factors.values())),
@@ -230,7 +239,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     return Entry(
         fabric=fabric,
         title=_need(merged, "title", where),
-        ranks_per_chip=int(_need(merged, "ranks_per_chip", where)),
+        ranks_per_chip=int(_whole(merged, "ranks_per_chip", where, least=1)),
         sources=sources,
         systems=tuple(own.get("systems", ())),
     )
@@ -246,9 +255,7 @@ def _level(raw: dict[str, Any], prices: dict[str, float], where: str) -> Level:
         raise FabricError(
             where, f"family {family!r}", f"Use one of {', '.join(ALGORITHMS)}"
         )
-    size = float(_need(raw, "size", where))
-    if size < 1 or not size.is_integer():
-        raise FabricError(where, f"size = {size}", "Give a whole number of at least 1")
+    size = _whole(raw, "size", where, least=1)
     crowd = prices.pop("crowd_byte_s", 0.0) * prices.get("byte_s", 0.0)
     return Level(
         name=_need(raw, "name", where),
@@ -260,8 +267,8 @@ def _level(raw: dict[str, Any], prices: dict[str, float], where: str) -> Level:
         grows=bool(raw.get("grows", False)),
         members=size,
         capacity=size,
-        uplinks=float(raw.get("uplinks", 0.0)),
-        radix=float(raw.get("radix", 0.0)),
+        uplinks=_whole(raw, "uplinks", where, least=0),
+        radix=_whole(raw, "radix", where, least=0),
         crowd_byte_s=crowd,
         **prices,
     )
@@ -278,7 +285,10 @@ def _figure(
         )
     _known(figure, _FIGURE_KEYS, at)
     value = _positive(_need(figure, "value", at), at)
-    low, high = (_positive(x, at) for x in _need(figure, "range", at))
+    ends = _need(figure, "range", at)
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise FabricError(at, f"range = {ends!r}", "Give [low, high]")
+    low, high = (_positive(end, at) for end in ends)
     if not low < high or not low <= value <= high:
         raise FabricError(
             at, f"range [{low}, {high}] around {value}", "Give low <= value <= high"
@@ -297,6 +307,15 @@ def _positive(number: Any, where: str) -> float:
         raise FabricError(where, f"{number!r} is no number", "Give a positive number")
     if not (math.isfinite(number) and number > 0):
         raise FabricError(where, f"{number} is not positive", "Give a positive number")
+    return float(number)
+
+
+def _whole(table: Mapping[str, Any], key: str, where: str, *, least: int) -> float:
+    """Read a whole number; one that may be 0 may also be left out."""
+    number = table.get(key, 0) if least == 0 else _need(table, key, where)
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        what = f"{key} = {number!r}"
+        raise FabricError(where, what, f"Give a whole number of at least {least}")
     return float(number)
 
 

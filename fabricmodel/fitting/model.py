@@ -13,6 +13,7 @@ import numpy as np
 from chex import Numeric
 from jax import Array
 
+from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import QUICK, Cases, cases, pad_rows, seconds
 from fabricmodel.fitting.parameters import Parameters, parameters, prices, with_prices
@@ -127,7 +128,8 @@ class FittedModel:
             nearest to a cube.
 
         Raises:
-          FabricError: for ranks that do not divide into the fabric.
+          FabricError: for ranks that do not divide into the fabric, or a size that is
+            not positive.
         """
         check_collective(collective)
         nodes = np.nan if ranks_per_node is None else ranks_per_node
@@ -136,6 +138,7 @@ class FittedModel:
         )
         shape = volumes.shape
         volumes, counts, nodes = volumes.ravel(), counts.ravel(), nodes.ravel()
+        _check_sizes(volumes)
         forced = algorithm
         if isinstance(algorithm, str):
             forced = [algorithm] * len(volumes)
@@ -286,6 +289,14 @@ def _slopes(
     slope = jax.vmap(jax.value_and_grad(log_time), in_axes=(None, 0))
     logged, slopes = slope(logs, rows)
     return jnp.exp(logged), slopes
+
+
+def _check_sizes(size_bytes: np.ndarray) -> None:
+    bad = size_bytes[~(np.isfinite(size_bytes) & (size_bytes > 0))]
+    if len(bad):
+        raise FabricError(
+            "size_bytes", f"{bad[0]} is no size", "Give a positive number of bytes"
+        )
 
 
 def concrete(fabric: Fabric) -> Fabric:

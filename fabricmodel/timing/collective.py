@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -13,7 +14,7 @@ from jax import Array
 
 from fabricmodel.algorithms.registry import COLLECTIVES
 from fabricmodel.errors import FabricError
-from fabricmodel.fabric import Fabric
+from fabricmodel.fabric import Fabric, Factors
 from fabricmodel.timing.bounds import bound_counts, bound_seconds
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import count_table, topology
@@ -27,7 +28,8 @@ def collective_time(fabric: Fabric, collective: str, size_bytes: Numeric) -> Arr
     costs more than a reduce_scatter and an all_gather.
 
     Args:
-      fabric: all of its members take part; leaves broadcast with ``size_bytes``.
+      fabric: all of its members take part; scalar leaves broadcast with
+        ``size_bytes``, the vector of factors belongs to the whole (``jax.vmap`` it).
       collective: one of ``all_reduce all_gather reduce_scatter all_to_all broadcast
         reduce gather scatter send_recv``; static under ``jit``.
       size_bytes: bytes of the full vector, in the convention of nccl-tests.
@@ -105,8 +107,13 @@ def _each(
     collective: str,
     size_bytes: Numeric,
 ) -> Array:
-    """Apply a scalar function to every case of the broadcast leaves and sizes."""
-    leaves, tree = jax.tree.flatten((fabric, size_bytes))
+    """Apply a scalar function to every case of the broadcast leaves and sizes.
+
+    The vector of factors belongs to the fabric as a whole and is no axis of cases.
+    """
+    factors = fabric.factors
+    plain = dataclasses.replace(fabric, factors=Factors())
+    leaves, tree = jax.tree.flatten((plain, size_bytes))
     leaves = [jnp.asarray(leaf, float) for leaf in leaves]
     shape = jnp.broadcast_shapes(*(leaf.shape for leaf in leaves))
     axes = [0 if leaf.shape else None for leaf in leaves]
@@ -119,6 +126,7 @@ def _each(
 
     def one(*values: Array) -> Array:
         case, size = jax.tree.unflatten(tree, values)
+        case = dataclasses.replace(case, factors=factors)
         return function(case, collective, size)
 
     return jax.vmap(one, in_axes=axes)(*spread).reshape(shape)

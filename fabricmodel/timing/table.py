@@ -155,14 +155,19 @@ class _Builder:
 
     def flat(self, strategy: str, collective: str) -> None:
         stage = ("flat", collective)
+        known = any(stage in runs for runs, _ in self.alternatives)
+        if self._flat_stage(strategy, collective) and not known:
+            self.alternatives.append(({stage: 1.0}, 1.0))
+
+    def _flat_stage(self, strategy: str, collective: str) -> bool:
+        """Count a flat strategy, if it has this collective."""
         phases = _FLAT[strategy](collective, self.dims, 1.0)
-        if phases is None and collective == "all_reduce":
-            return
-        if phases is not None:
-            self.found.setdefault(stage, {})[strategy] = phases
-            self.where[stage] = list(range(len(self.dims)))
-            if all(stage not in runs for runs, _ in self.alternatives):
-                self.alternatives.append(({stage: 1.0}, 1.0))
+        if phases is None:
+            return False
+        stage = ("flat", collective)
+        self.found.setdefault(stage, {})[strategy] = phases
+        self.where[stage] = list(range(len(self.dims)))
+        return True
 
     def staged(self, collective: str) -> None:
         used = [
@@ -181,12 +186,17 @@ class _Builder:
                 for kind in ("reduce_scatter", "all_gather"):
                     runs[self._stage(at, kind)] = used[at]
             self.alternatives.append((runs, xp.where(outside > 0, 0.0, 1.0)))
-        both = {
-            self._stage(at, kind): used[at]
-            for at in everywhere
+        halves = {
+            kind: [{self._stage(at, kind): used[at] for at in everywhere}]
             for kind in ("reduce_scatter", "all_gather")
         }
-        self.alternatives.append((both, 1.0))
+        for kind, ways in halves.items():
+            if "flat_ring" in self.fabric.strategies:
+                self._flat_stage("flat_ring", kind)
+                ways.append({("flat", kind): xp.ones(())})
+        for scatter in halves["reduce_scatter"]:
+            for gather in halves["all_gather"]:
+                self.alternatives.append(({**scatter, **gather}, 1.0))
 
     def _stage(self, at: int, collective: str) -> tuple[str, str]:
         group = self.groups[at]

@@ -68,9 +68,6 @@ def test_an_instance_speaks_for_a_cluster(trn2_model):
     assert far.terms["efa-v3 latency"][0] > 0.5 * far.median_s[0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="its factors are a vector, which collective_time refuses"
-)
 def test_a_fitted_fabric_is_a_fabric(trn2_model):
     sizes = [2.0**20, 2.0**28]
     predicted = trn2_model.predict("all_gather", sizes, 64).median_s

@@ -255,9 +255,6 @@ def test_bad_questions(model):
         )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="gives a median, and an interval that is no number"
-)
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 @pytest.mark.parametrize("size", [np.nan, np.inf, -1.0])

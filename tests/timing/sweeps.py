@@ -12,8 +12,7 @@ import jax
 import numpy as np
 
 from fabricmodel import Fabric, collective_bound, collective_time, load_fabric
-from fabricmodel.algorithms.registry import COLLECTIVES
-from fabricmodel.fabric import LINK_PRICES
+from fabricmodel.fabric import LINK_PRICES, Factors
 
 ROWS = 1024
 QUICK = {"xla_backend_optimization_level": "0"}  # compiles in half the time
@@ -30,11 +29,7 @@ STRUCTURES = {
     "six sides": ("generic-torus",),
 }
 COSTLY = {"six sides": ("all_to_all", "scatter")}  # these alone, there
-SWEEPS = [
-    (structure, kind)
-    for structure in STRUCTURES
-    for kind in COSTLY.get(structure, COLLECTIVES)
-]
+WHOLE = [structure for structure in STRUCTURES if structure not in COSTLY]
 
 
 def plain(fabric: Fabric) -> Fabric:
@@ -47,9 +42,16 @@ def plain(fabric: Fabric) -> Fabric:
 
 
 def stack(fabrics: list[Fabric]) -> Fabric:
-    """Put fabrics of one structure into one record, a row for each."""
-    flat = [jax.tree.map(float, plain(fabric)) for fabric in fabrics]
-    return jax.tree.map(lambda *leaves: np.array(leaves), *flat)
+    """Put fabrics of one structure into one record, a row for each.
+
+    Their factors are the same, and no axis of rows.
+    """
+    factors = fabrics[0].factors
+    assert all(fabric.factors == factors for fabric in fabrics)
+    bare = [dataclasses.replace(plain(fabric), factors=Factors()) for fabric in fabrics]
+    flat = [jax.tree.map(float, fabric) for fabric in bare]
+    rows = jax.tree.map(lambda *leaves: np.array(leaves), *flat)
+    return dataclasses.replace(rows, factors=factors)
 
 
 def prices(fabric: Fabric, change: Callable) -> Fabric:
@@ -76,8 +78,9 @@ def prices(fabric: Fabric, change: Callable) -> Fabric:
 def random_cases(structure: str) -> tuple[Fabric, np.ndarray]:
     """Draw fabrics and sizes, the same ones each time.
 
-    Prices and factors lie within e^1.5 of the catalogue's, each level's own; sizes
-    from 1 byte to 64 GiB; each level has any number of members, rings part-used too.
+    Prices lie within e^1.5 of the catalogue's, each level's own, and so do the factors,
+    which all rows share; sizes from 1 byte to 64 GiB; each level has any number of
+    members, rings part-used too.
     """
     rng = np.random.default_rng(list(structure.encode()))
     named = [load_fabric(name) for name in STRUCTURES[structure]]
@@ -85,7 +88,7 @@ def random_cases(structure: str) -> tuple[Fabric, np.ndarray]:
     fabric = prices(fabric, lambda _, price: price * _scatter(rng))
     factors = dataclasses.replace(
         fabric.factors,
-        values=tuple(value * _scatter(rng) for value in fabric.factors.values),
+        values=tuple(value * _scatter(rng)[0] for value in fabric.factors.values),
     )
     levels = []
     for level in fabric.levels:
@@ -106,13 +109,7 @@ def _scatter(rng: np.random.Generator) -> np.ndarray:
     return np.exp(rng.uniform(-1.5, 1.5, ROWS))
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames="collective",
-    compiler_options={
-        "xla_backend_optimization_level": "0"
-    },  # compiles in half the time
-)
+@functools.partial(jax.jit, static_argnames="collective", compiler_options=QUICK)
 def _answers(fabric: Fabric, collective: str, sizes: np.ndarray):
     return (
         collective_time(fabric, collective, sizes),

@@ -250,9 +250,6 @@ def test_unknown_collective(function):
         function(load_fabric("trn2-instance"), "all_redcue", 1.0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the vector of factors broadcasts against the sizes"
-)
 @pytest.mark.parametrize("function", [collective_time, collective_bound])
 def test_factors_as_a_vector(function):
     """As its docstring has them, and as a fitted fabric holds them."""
