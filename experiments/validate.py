@@ -20,7 +20,6 @@ from rich.progress import track
 
 import fabricmodel as fm
 from experiments.output import machine, write_json
-from fabricmodel.fitting.labels import algorithm_of
 from fabricmodel.fitting.recognise import recognise
 
 
@@ -28,7 +27,6 @@ from fabricmodel.fitting.recognise import recognise
 class Group:
     """Measurements that one model explains, and the fabric they were taken on."""
 
-    name: str
     fabric: fm.Fabric
     fitted: fm.Measurements
     held_out: fm.Measurements
@@ -43,43 +41,24 @@ def split(
     are fitted together, since they share its prices. On a generic fabric each
     collective of a series, and each forced algorithm, has a model of its own.
     """
-    frame = times.frame.with_row_index("row")
-    columns = ["series"] if fabric else ["series", "collective", "algorithm"]
-    if fabric is None and not recognise(times).name.startswith("generic"):
-        columns = ["series"]
     groups = []
-    for key, part in frame.group_by(columns, maintain_order=True):
-        mask = np.isin(np.arange(len(times)), part["row"].to_numpy())
-        rows = times.filter(mask)
-        groups.append(
-            Group(
-                name=" ".join(str(word) for word in key if word),
-                fabric=fabric or recognise(rows),
-                fitted=rows.select(max_ranks=fit_max_ranks),
-                held_out=rows.filter(rows.ranks > fit_max_ranks),
+    for series in dict.fromkeys(str(name) for name in times.series):
+        whole = times.select(series=series)
+        chosen = fabric or recognise(whole)
+        parts = [whole]
+        if chosen.name.startswith("generic"):
+            keys = ["collective", "algorithm"]
+            pairs = whole.frame.select(keys).unique(maintain_order=True).iter_rows()
+            parts = [whole.select(collective=c, algorithm=a) for c, a in pairs]
+        for rows in parts:
+            groups.append(
+                Group(
+                    fabric=fabric or recognise(rows),
+                    fitted=rows.select(max_ranks=fit_max_ranks),
+                    held_out=rows.filter(rows.ranks > fit_max_ranks),
+                )
             )
-        )
     return groups
-
-
-def predict(model: fm.FittedModel, rows: fm.Measurements) -> dict[str, np.ndarray]:
-    """Predict every row: median and 90 % interval in seconds."""
-    found = {name: np.full(len(rows), np.nan) for name in ("median", "low", "high")}
-    for collective in sorted(set(rows.collective)):
-        at = np.flatnonzero(np.asarray(rows.collective) == collective)
-        part = rows.filter(np.asarray(rows.collective) == collective)
-        guess = model.predict(
-            collective,
-            part.size_bytes,
-            part.ranks,
-            part.ranks_per_node,
-            [algorithm_of(label) for label in part.algorithm],
-            part.frame["topology_shape"].to_list(),
-        )
-        low, high = guess.interval(0.9)
-        found["median"][at], found["low"][at] = guess.median_s, low
-        found["high"][at] = high
-    return found
 
 
 def score(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,10 +93,16 @@ def run(groups: list[Group], console: Console) -> dict[str, Any]:
             rows += _unpredicted(group.held_out, True, "no row within --fit-max-ranks")
             continue
         model = fm.fit(group.fabric, group.fitted)
+        first = group.fitted.frame.row(0, named=True)
+        named = {key: first[key] for key in ("series", "collective", "algorithm")}
         models.append(
-            {"group": group.name, "fabric": group.fabric.name,
-             "rows": model.seen.rows, "converged": model.converged}
-        )  # fmt: skip
+            {
+                **named,
+                "fabric": group.fabric.name,
+                "rows": model.seen.rows,
+                "converged": model.converged,
+            }
+        )
         rows += _predicted(model, group.fitted, False)
         rows += _predicted(model, group.held_out, True)
     return {
@@ -135,15 +120,15 @@ def _predicted(
     if not len(rows):
         return []
     try:
-        guess = predict(model, rows)
+        guess = model.predict_rows(rows)
     except fm.FabricError as error:
         return _unpredicted(rows, held_out, str(error))
     return [
         {
             **row,
-            "predicted_us": float(guess["median"][i] * 1e6),
-            "lo_us": float(guess["low"][i] * 1e6),
-            "hi_us": float(guess["high"][i] * 1e6),
+            "predicted_us": float(guess.median_s[i] * 1e6),
+            "lo_us": float(guess.low_s[i] * 1e6),
+            "hi_us": float(guess.high_s[i] * 1e6),
             "held_out": held_out,
         }
         for i, row in enumerate(rows.frame.to_dicts())

@@ -1,4 +1,4 @@
-"""Units at the border; inside the library everything is SI floats.
+"""Units and words at the border; inside the library everything is SI floats.
 
 Sizes are floats before JAX sees them: an integer of 4 GiB becomes 0 without x64.
 
@@ -12,6 +12,18 @@ GiB = 2.0**30
 GB = 1e9
 US = 1e-6
 MS = 1e-3
+
+COLLECTIVES = (
+    "all_reduce",
+    "all_gather",
+    "reduce_scatter",
+    "all_to_all",
+    "broadcast",
+    "reduce",
+    "gather",
+    "scatter",
+    "send_recv",
+)
 
 
 def bus_factor(collective: str, ranks: float) -> float:

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "errors": set(),
     "units": set(),
     "measurements": {"errors", "units"},  # knows nothing of models
-    "algorithms": {"_pytree"},  # counts: knows no hardware
+    "algorithms": {"_pytree", "units"},  # counts: knows no hardware
     "fabric": GROUND,  # prices: knows no algorithm
     "placement": GROUND | {"fabric"},
     "catalog": GROUND | {"algorithms.registry", "fabric", "placement"},

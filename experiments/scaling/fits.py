@@ -13,7 +13,6 @@ from rich.progress import Progress
 
 import fabricmodel as fm
 from fabricmodel.catalog.loader import load_entry
-from fabricmodel.fitting.labels import algorithm_of
 from fabricmodel.fitting.recognise import recognise
 
 _TWO_NODES = (
@@ -114,39 +113,25 @@ def fit_all(work: list[Job], console: Console) -> list[Fit]:
 
 def _fit(job: Job) -> Fit:
     model = fm.fit(job.fabric, job.times)
-    frames = []
-    for collective in sorted({str(name) for name in job.times.collective}):
-        part = job.times.select(collective=collective)
-        guess = model.predict(
-            collective,
-            part.size_bytes,
-            part.ranks,
-            part.ranks_per_node,
-            [algorithm_of(label) for label in part.algorithm],
-            part.frame["topology_shape"].to_list(),
-        )
-        extra = np.array([model.series_launch_s[str(name)] for name in part.series])
-        low, high = (bound + extra for bound in guess.interval(0.9))
-        frames.append(
-            pl.DataFrame(
-                {
-                    "series": [str(name) for name in part.series],
-                    "collective": collective,
-                    "ranks": part.ranks,
-                    "size_bytes": part.size_bytes,
-                    "measured_s": part.time_s,
-                    "predicted_s": guess.median_s + extra,
-                    "lo_s": low,
-                    "hi_s": high,
-                    "held_out": False,
-                }
-            )
-        )
+    guess = model.predict_rows(job.times)
+    points = pl.DataFrame(
+        {
+            "series": [str(name) for name in job.times.series],
+            "collective": [str(name) for name in job.times.collective],
+            "ranks": job.times.ranks,
+            "size_bytes": job.times.size_bytes,
+            "measured_s": job.times.time_s,
+            "predicted_s": guess.median_s,
+            "lo_s": guess.low_s,
+            "hi_s": guess.high_s,
+            "held_out": False,
+        }
+    )
     return Fit(
         label=job.label,
         times=job.times,
         model=model,
-        points=pl.concat(frames),
+        points=points,
         data_ends_chips=model.seen.ranks[1] / ranks_per_chip(job.fabric),
     )
 

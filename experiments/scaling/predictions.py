@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 import fabricmodel as fm
 from experiments.scaling.fits import Fit, ranks_per_chip
+from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.recognise import cluster_of
 from fabricmodel.units import bus_factor
 
@@ -65,9 +66,8 @@ def comparison(fit: Fit, trainium: bool) -> list[Question]:
 
 
 def _title(cluster: fm.Fabric) -> str:
-    return {"trn2-ultracluster": "Trainium2 UltraCluster"}.get(
-        cluster.name, cluster.name
-    )
+    known = cluster.name in fm.list_fabrics()
+    return load_entry(cluster.name).title if known else cluster.name
 
 
 def answer_all(

@@ -186,3 +186,34 @@ def diameter(dim: Dim) -> Array:
     if dim.kind in ("clique", "switch"):
         return xp.where(n > 1, 1.0, 0.0)
     return xp.where(wraps(dim) > 0, xp.floor(n / 2.0), n - 1.0)
+
+
+def routed(dims: Sequence[Dim], loads: Sequence[Numeric]) -> tuple[LevelCounts, ...]:
+    """Counts of one round in which every member sends to every other over routes.
+
+    N - 1 messages of each member, over at most the diameter in hops; ``loads`` are the
+    bytes over the busiest link of each dimension.
+    """
+    members = product(dims)
+    reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
+    return tuple(
+        LevelCounts(
+            rounds=active(dim),
+            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
+            messages=active(dim) * xp.maximum(members - 2.0, 0.0),
+            phases=active(dim),
+            bytes=load,
+        )
+        for dim, load in zip(dims, loads, strict=True)
+    )
+
+
+def reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Run an all_gather backwards, reducing what arrives: a reduce_scatter.
+
+    (N - 1)/N S bytes are reduced in all, an equal part in each phase.
+    """
+    part = share(product(dims)) * size_bytes / len(phases)
+    return tuple(
+        dataclasses.replace(phase, reduced_bytes=part) for phase in reversed(phases)
+    )

@@ -23,6 +23,7 @@ from fabricmodel.algorithms.counts import (
     is_power_of_two,
     log2_ceil,
     log2_floor,
+    reducing,
     share,
 )
 
@@ -96,16 +97,7 @@ def ring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def ring_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Ring: as the all_gather, and (N - 1)/N S bytes reduced."""
-    n = _n(dims)
-    return _counts(
-        dims,
-        size_bytes,
-        rounds=n - 1.0,
-        volume=_share(dims),
-        lanes=_lanes(dims),
-        phases=1.0,
-        reduced=_share(dims),
-    )
+    return reducing(ring_all_gather(dims, size_bytes), dims, size_bytes)
 
 
 def ring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -165,15 +157,7 @@ def recursive_halving_reduce_scatter(
     dims: Sequence[Dim], size_bytes: Numeric
 ) -> Phases:
     """Recursive halving: L rounds, (N - 1)/N S bytes and reduced; powers of two."""
-    n = _n(dims)
-    return _counts(
-        dims,
-        size_bytes,
-        rounds=log2_ceil(n),
-        volume=_share(dims),
-        reduced=_share(dims),
-        valid=is_power_of_two(n),
-    )
+    return reducing(recursive_doubling_all_gather(dims, size_bytes), dims, size_bytes)
 
 
 def bruck_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -183,38 +167,17 @@ def bruck_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def bruck_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Bruck run backwards: the dual of the all_gather, and (N - 1)/N S reduced."""
-    return _counts(
-        dims,
-        size_bytes,
-        rounds=log2_ceil(_n(dims)),
-        volume=_share(dims),
-        reduced=_share(dims),
-    )
+    return reducing(bruck_all_gather(dims, size_bytes), dims, size_bytes)
 
 
 def direct_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Direct: everyone sends its block to everyone in one round of N - 1 messages."""
-    return _counts(
-        dims,
-        size_bytes,
-        rounds=1.0,
-        messages=_n(dims) - 2.0,
-        volume=_share(dims),
-        lanes=_lanes(dims),
-    )
+    return direct_all_to_all(dims, size_bytes)
 
 
 def direct_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Direct: everyone sends everyone its block, and reduces N blocks."""
-    return _counts(
-        dims,
-        size_bytes,
-        rounds=1.0,
-        messages=_n(dims) - 2.0,
-        volume=_share(dims),
-        lanes=_lanes(dims),
-        reduced=_share(dims),
-    )
+    return reducing(direct_all_gather(dims, size_bytes), dims, size_bytes)
 
 
 def two_shot_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -325,19 +288,12 @@ def reduce_scatter_gather_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Ph
 
 def binomial_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binomial tree: ceil(L) rounds, (N - 1)/N S bytes from the root (or to it)."""
-    return _counts(dims, size_bytes, rounds=log2_ceil(_n(dims)), volume=_share(dims))
+    return bruck_all_gather(dims, size_bytes)
 
 
 def direct_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Direct: the root posts N - 1 messages, (N - 1)/N S bytes in all."""
-    return _counts(
-        dims,
-        size_bytes,
-        rounds=1.0,
-        messages=_n(dims) - 2.0,
-        volume=_share(dims),
-        lanes=_lanes(dims),
-    )
+    return direct_all_to_all(dims, size_bytes)
 
 
 def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:

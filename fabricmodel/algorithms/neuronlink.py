@@ -22,11 +22,12 @@ from fabricmodel.algorithms.counts import (
     LevelCounts,
     Phases,
     active,
-    diameter,
     exchange_load,
     is_power_of_two,
     log2_ceil,
     product,
+    reducing,
+    routed,
     share,
     wraps,
 )
@@ -76,18 +77,8 @@ def mesh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     that its neighbours received.
     """
     chip, *torus = dims
-    reach = sum((diameter(dim) for dim in torus), xp.zeros(()))
-    ranks, chips = product(dims), product(torus)
-    between = tuple(
-        LevelCounts(
-            rounds=active(dim),
-            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
-            messages=active(dim) * xp.maximum(chips - 2.0, 0.0),
-            phases=active(dim),
-            bytes=size_bytes * exchange_load(dim),
-        )
-        for dim in torus
-    )
+    ranks = product(dims)
+    between = routed(torus, [size_bytes * exchange_load(dim) for dim in torus])
     inside = LevelCounts(
         rounds=active(chip),
         messages=active(chip) * xp.maximum(ranks / chip.members - 1.0, 0.0),
@@ -215,7 +206,7 @@ def ring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def ring_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Ring through every rank, reducing: 3 memory accesses a byte."""
     ring = _cycle(dims, size_bytes, joined=dims[0].members, accesses=3.0)
-    return _reducing(ring, dims, size_bytes)
+    return reducing(ring, dims, size_bytes)
 
 
 def ring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -238,7 +229,7 @@ def kangaring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def kangaring_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """KangaRing, reducing: 4 accesses for two ranks where the ring takes 6."""
     ring = _cycle(dims, size_bytes, joined=_pairs(dims), accesses=2.0)
-    return _pairs_only(_reducing(ring, dims, size_bytes), dims)
+    return _pairs_only(reducing(ring, dims, size_bytes), dims)
 
 
 def kangaring_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -256,11 +247,6 @@ def _pairs_only(phases: Phases, dims: Sequence[Dim]) -> Phases:
     paired = xp.mod(xp.asarray(dims[0].members), 2.0) == 0.0
     valid = xp.where(paired & (product(dims[1:]) > 1), 1.0, 0.0)
     return tuple(dataclasses.replace(phase, valid=valid) for phase in phases)
-
-
-def _reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    reduced = share(product(dims)) * size_bytes
-    return tuple(dataclasses.replace(phase, reduced_bytes=reduced) for phase in phases)
 
 
 def _cycle(

@@ -11,18 +11,7 @@ from chex import Numeric
 
 from fabricmodel.algorithms import flat, neuronlink, torus
 from fabricmodel.algorithms.counts import Dim, Phases
-
-COLLECTIVES = (
-    "all_reduce",
-    "all_gather",
-    "reduce_scatter",
-    "all_to_all",
-    "broadcast",
-    "reduce",
-    "gather",
-    "scatter",
-    "send_recv",
-)
+from fabricmodel.units import COLLECTIVES as COLLECTIVES
 
 Count = Callable[[Sequence[Dim], Numeric], Phases]
 

@@ -23,6 +23,8 @@ from fabricmodel.algorithms.counts import (
     directions,
     exchange_load,
     product,
+    reducing,
+    routed,
     share,
     wraps,
 )
@@ -59,7 +61,7 @@ def bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def bucket_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Bucket: the all_gather run backwards, and (N - 1)/N S bytes reduced."""
-    return _reducing(bucket_all_gather(dims, size_bytes), dims, size_bytes)
+    return reducing(bucket_all_gather(dims, size_bytes), dims, size_bytes)
 
 
 def bucket_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -129,7 +131,7 @@ def _visits(dims: Sequence[Dim], start: int, at: int, phase: int) -> Array:
 
 def multiport_bucket_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Bucket on every port at once, run backwards; (N - 1)/N S bytes reduced."""
-    return _reducing(multiport_bucket_all_gather(dims, size_bytes), dims, size_bytes)
+    return reducing(multiport_bucket_all_gather(dims, size_bytes), dims, size_bytes)
 
 
 def multiport_bucket_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -146,19 +148,8 @@ def routed_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     through the busiest link of dimension i. Source: the bisection bound of a torus,
     which it meets.
     """
-    ranks = product(dims)
-    reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
-    levels = tuple(
-        LevelCounts(
-            rounds=active(dim),
-            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
-            messages=active(dim) * xp.maximum(ranks - 2.0, 0.0),
-            phases=active(dim),
-            bytes=size_bytes * exchange_load(dim) * dim.ranks_per_link,
-        )
-        for dim in dims
-    )
-    return (Counts(levels=levels, flow="parallel"),)
+    loads = [size_bytes * exchange_load(dim) * dim.ranks_per_link for dim in dims]
+    return (Counts(levels=routed(dims, loads), flow="parallel"),)
 
 
 def routed_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -168,7 +159,7 @@ def routed_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def routed_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Direct reduce_scatter over minimal routes; (N - 1)/N S bytes reduced."""
-    return _reducing(routed_all_to_all(dims, size_bytes), dims, size_bytes)
+    return reducing(routed_all_to_all(dims, size_bytes), dims, size_bytes)
 
 
 def routed_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -199,24 +190,9 @@ def tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Scatter (or gather): the root's links carry (N - 1)/N S bytes between them."""
     ports = sum((active(dim) * directions(dim) for dim in dims), xp.zeros(()))
-    ranks = product(dims)
-    reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
-    levels = tuple(
-        LevelCounts(
-            rounds=active(dim),
-            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
-            messages=active(dim) * xp.maximum(ranks - 2.0, 0.0),
-            phases=active(dim),
-            bytes=active(dim)
-            * share(ranks)
-            * size_bytes
-            * dim.ranks_per_link
-            * _lopsided(dim)
-            / xp.maximum(ports, 1.0),
-        )
-        for dim in dims
-    )
-    return (Counts(levels=levels, flow="parallel"),)
+    volume = share(product(dims)) * size_bytes / xp.maximum(ports, 1.0)
+    loads = [active(dim) * volume * dim.ranks_per_link * _lopsided(dim) for dim in dims]
+    return (Counts(levels=routed(dims, loads), flow="parallel"),)
 
 
 def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -238,11 +214,3 @@ def _lopsided(dim: Dim) -> Array:
     n = xp.asarray(dim.members)
     even_line = (wraps(dim) == 0) & (n > 2) & (xp.mod(n, 2.0) == 0)
     return xp.where(even_line, n / xp.maximum(n - 1.0, 1.0), 1.0)
-
-
-def _reducing(phases: Phases, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Run an all_gather backwards, reducing what arrives; work shared by the phases."""
-    part = share(product(dims)) * size_bytes / len(phases)
-    return tuple(
-        dataclasses.replace(phase, reduced_bytes=part) for phase in reversed(phases)
-    )

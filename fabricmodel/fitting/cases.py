@@ -14,7 +14,7 @@ from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import place
 from fabricmodel.timing.price import collective_seconds, factor_names
-from fabricmodel.timing.table import CountTable, count_table
+from fabricmodel.timing.table import CountTable, allowed, count_table
 
 T = TypeVar("T")
 Leaf = np.ndarray | Array
@@ -83,7 +83,9 @@ def cases(
         counted = [count_table(shape, collective) for shape in shapes.values()]
     tables = jax.tree.map(lambda *leaves: np.stack(leaves)[index], *counted)
     if algorithms is not None:
-        tables = _forced(tables, algorithms)
+        masks = {name: allowed(tables.candidates, name) for name in set(algorithms)}
+        forced = tables.valid * np.stack([masks[name] for name in algorithms])
+        tables = dataclasses.replace(tables, valid=forced)
     return Cases(
         collective=collective,
         sizes=np.asarray(size_bytes, float),
@@ -133,17 +135,3 @@ def pad_rows(tree: T) -> T:
         return np.concatenate([leaf, np.repeat(leaf[-1:], extra, axis=0)])
 
     return jax.tree.map(pad, tree)
-
-
-def _forced(tables: CountTable, algorithms: Sequence[str]) -> CountTable:
-    """Leave each row only the algorithm it names, in the stages that have it."""
-    names = np.array([c.algorithm for c in tables.candidates])
-    stages = [c.stage for c in tables.candidates]
-    allowed = np.ones((len(algorithms), len(names)))
-    for row, wanted in enumerate(algorithms):
-        if wanted:
-            having = {s for s, n in zip(stages, names, strict=True) if n == wanted}
-            for i, stage in enumerate(stages):
-                if stage in having and names[i] != wanted:
-                    allowed[row, i] = 0.0
-    return dataclasses.replace(tables, valid=np.asarray(tables.valid) * allowed)

@@ -60,7 +60,7 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
             log_times=tuple(log_times),
             series=tuple(owners),
             weights=tuple(weight.astype(float) for weight in weights),
-            names=tuple(f"series {i}" for i in range(len(series))),
+            count=len(series),
         )
         known = parameters(fabric, _factors(rows))
         size = unknowns(known, len(series))

@@ -13,12 +13,14 @@ import numpy as np
 from chex import Numeric
 from jax import Array
 
-from fabricmodel.errors import FabricError
+from fabricmodel.errors import FabricError, FabricModelError
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import QUICK, Cases, cases, pad_rows, seconds
+from fabricmodel.fitting.labels import algorithm_of
 from fabricmodel.fitting.parameters import Parameters, parameters, prices, with_prices
 from fabricmodel.fitting.posterior import Discrepancy, octaves_outside
 from fabricmodel.fitting.solve import Solution
+from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
 
 _TERMS = {
@@ -67,12 +69,22 @@ class Prediction:
         """Lower and upper seconds of the central interval of a probability.
 
         Raises:
-          ValueError: unless 0 < level < 1.
+          FabricModelError: unless 0 < level < 1.
         """
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level = {level}: give a probability between 0 and 1")
+            what, remedy = f"{level} is no probability", "Give one between 0 and 1"
+            raise FabricModelError("level", what, remedy)
         width = NormalDist().inv_cdf(0.5 + level / 2.0) * self.log_sd
         return self.median_s * np.exp(-width), self.median_s * np.exp(width)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Predicted seconds of the rows of a table: median and 90 % interval, (R,)."""
+
+    median_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,6 +172,33 @@ class FittedModel:
             log_sd=log_sd.reshape(shape),
             terms=_grouped(names, np.asarray(terms)[:, :n], shape),
             warnings=self._warnings(collective, volumes, counts),
+        )
+
+    def predict_rows(self, times: Measurements) -> Rows:
+        """Predict every row of a table, in its order, its own launch included.
+
+        Raises:
+          FabricError: as ``predict``.
+        """
+        columns = {name: np.full(len(times), np.nan) for name in ("mid", "low", "high")}
+        collectives = np.asarray(times.collective)
+        extra = np.array([self.series_launch_s.get(str(s), 0.0) for s in times.series])
+        for collective in sorted({str(name) for name in collectives}):
+            mask = collectives == collective
+            part = times.filter(mask)
+            guess = self.predict(
+                collective,
+                part.size_bytes,
+                part.ranks,
+                part.ranks_per_node,
+                [algorithm_of(label) for label in part.algorithm],
+                part.frame["topology_shape"].to_list(),
+            )
+            found = (guess.median_s, *guess.interval(0.9))
+            for column, seconds_ in zip(columns.values(), found, strict=True):
+                column[mask] = seconds_ + extra[mask]
+        return Rows(
+            median_s=columns["mid"], low_s=columns["low"], high_s=columns["high"]
         )
 
     def on(self, fabric: Fabric) -> FittedModel:

@@ -34,14 +34,14 @@ class Data:
       log_times: per group, (R,) log seconds.
       series: per group, (R,) which noise applies.
       weights: per group, (R,) 1, or 0 for a row that only pads the group.
-      names: of the series; only their number matters here.
+      count: how many series there are.
     """
 
     rows: tuple[Cases, ...]
     log_times: tuple[np.ndarray | Array, ...]
     series: tuple[np.ndarray | Array, ...]
     weights: tuple[np.ndarray | Array, ...]
-    names: tuple[str, ...] = static(default=())
+    count: int = static(default=1)
 
 
 def split(
@@ -69,7 +69,7 @@ def residuals(
     vector: Array, fabric: Fabric, parameters: Parameters, data: Data
 ) -> Sequence[Array]:
     """Log measured less log predicted, per group."""
-    theta, _, extra = split(vector, parameters, len(data.names))
+    theta, _, extra = split(vector, parameters, data.count)
     priced = parameters.apply(fabric, theta)
     return [
         jnp.asarray(log_time) - jnp.log(seconds(priced, rows) + extra[series])
@@ -87,7 +87,7 @@ def negative_log_posterior(
     -log p = sum_i [ log s + (v + 1)/2 log(1 + (r_i / s)^2 / v) ] + |vector|^2 / 2,
     with v degrees of freedom, residual r_i of log time and s the noise of its series.
     """
-    _, log_noise, _ = split(vector, parameters, len(data.names))
+    _, log_noise, _ = split(vector, parameters, data.count)
     nu = DEGREES_OF_FREEDOM
     total = 0.5 * jnp.sum(vector**2)
     for residual, series, weight in zip(

@@ -135,7 +135,8 @@ def _second_order(value_and_grad, points, values, grads, steps: int, tolerance: 
     for count in range(steps):
         if count % 20 == 0:
             arrived = np.linalg.norm(now[2], axis=1) < 0.1 * tolerance
-            leader = arrived[int(np.nanargmin(now[1]))]
+            finite = np.where(np.isfinite(now[1]), now[1], np.inf)
+            leader = arrived[int(np.argmin(finite))]
             if leader and (count >= 200 or np.mean(arrived) > 0.5):
                 break
         trial = now[0] + now[4][:, None] * now[3]

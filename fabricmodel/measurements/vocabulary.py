@@ -8,18 +8,7 @@ from typing import Any
 import numpy as np
 
 from fabricmodel.errors import MeasurementError
-
-COLLECTIVES = (
-    "all_reduce",
-    "all_gather",
-    "reduce_scatter",
-    "all_to_all",
-    "broadcast",
-    "reduce",
-    "gather",
-    "scatter",
-    "send_recv",
-)
+from fabricmodel.units import COLLECTIVES as COLLECTIVES
 
 # Short names of benchmarks; spelling, case and tool prefixes are removed first.
 _ALIASES = {name.replace("_", ""): name for name in COLLECTIVES} | {

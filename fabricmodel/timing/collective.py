@@ -84,11 +84,9 @@ def as_float(size_bytes: Numeric) -> Numeric:
     return np.asarray(size_bytes, dtype=np.float64)
 
 
-def time_s(
-    fabric: Fabric, collective: str, size_bytes: Numeric, only: str | None = None
-) -> Array:
+def time_s(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
     """Seconds of a collective of one size on one shape; the traced body."""
-    table = count_table(fabric, collective, only)
+    table = count_table(fabric, collective)
     launch_s = fabric.launch_s.get(collective, 0.0)
     return collective_seconds(table, fabric, size_bytes, launch_s)
 

@@ -31,6 +31,7 @@ from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
 Runs = Mapping[tuple[str, str], Numeric]
 _FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree}
+_ALL_SEND = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
 
 
@@ -91,12 +92,13 @@ def domains(levels: Sequence[Level]) -> list[list[int]]:
     return [list(group) for _, group in named]
 
 
-def topology(levels: Sequence[Level]) -> list[Dim]:
+def topology(levels: Sequence[Level], *, all_send: bool = True) -> list[Dim]:
     """Describe the shape of the levels, without their prices, to an algorithm.
 
     A unit whose p ranks leave it through u shared links has p / u ranks on each; a
     job that uses few of its ranks can't use more links than those ranks drive. The
-    unit of a torus is one chip, on all of its sides.
+    unit of a torus is one chip, on all of its sides. Where not all send, one rank of a
+    unit speaks for it, and has the links that it drives to itself.
 
     >>> node = Level(name="node", kind="clique", members=32.0, capacity=32.0)
     >>> nic = Level(name="efa", kind="switch", members=4.0, capacity=8.0, uplinks=8.0)
@@ -109,8 +111,9 @@ def topology(levels: Sequence[Level]) -> list[Dim]:
         if domain is None or (level.domain or level.name) != domain:
             domain, unit, unit_full = level.domain or level.name, inside, full
         own = xp.asarray(level.uplinks)
-        driven = xp.minimum(own, unit * xp.maximum(own / unit_full, 1.0))
-        sharing = xp.where(own > 0, unit / xp.where(own > 0, driven, 1.0), 1.0)
+        senders = unit if all_send else xp.ones(())
+        driven = xp.minimum(own, senders * xp.maximum(own / unit_full, 1.0))
+        sharing = xp.where(own > 0, senders / xp.where(own > 0, driven, 1.0), 1.0)
         dims.append(
             Dim(
                 kind=level.kind,
@@ -124,14 +127,13 @@ def topology(levels: Sequence[Level]) -> list[Dim]:
     return dims
 
 
-def count_table(fabric: Fabric, collective: str, only: str | None = None) -> CountTable:
+def count_table(fabric: Fabric, collective: str) -> CountTable:
     """Count every way that a fabric's library has to run a collective.
 
     An all_reduce has one staged alternative for each domain that could be its turning
     point (the outermost one in use): reduce_scatter inside it, all_gather on the way
-    back. It has one more that is a whole reduce_scatter and a whole all_gather, so
-    that it never costs more than those. With ``only``, an algorithm's name, each
-    stage has that algorithm alone, where it has it.
+    back. Others are a whole reduce_scatter and a whole all_gather, each of them
+    staged or flat, so that it never costs more than those.
     """
     builder = _Builder(fabric)
     for strategy in fabric.strategies:
@@ -139,11 +141,23 @@ def count_table(fabric: Fabric, collective: str, only: str | None = None) -> Cou
             builder.flat(strategy, collective)
     if "staged" in fabric.strategies or not builder.alternatives:
         builder.staged(collective)
-    return builder.table(collective, only)
+    return builder.table(collective)
+
+
+def allowed(candidates: Sequence[Candidate], algorithm: str) -> np.ndarray:
+    """Mask of the candidates left where a library is forced to an algorithm.
+
+    Each stage that has the algorithm keeps it alone; stages that lack it, and all of
+    them for "", keep their choice.
+    """
+    having = {c.stage for c in candidates if c.algorithm == algorithm}
+    return np.array(
+        [float(c.stage not in having or c.algorithm == algorithm) for c in candidates]
+    )
 
 
 class _Builder:
-    """Collects phases, candidates and alternatives while the table is traced."""
+    """Collects phases, candidates and alternatives."""
 
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
@@ -203,7 +217,8 @@ class _Builder:
         first = self.fabric.levels[group[0]]
         stage = (first.domain or first.name, collective)
         if stage not in self.found:
-            grouped = [[self.dims[i] for i in ids] for ids in self.groups]
+            dims = topology(self.fabric.levels, all_send=collective in _ALL_SEND)
+            grouped = [[dims[i] for i in ids] for ids in self.groups]
             size = stage_sizes(collective, grouped, 1.0)[at]
             self.where[stage] = group
             self.found[stage] = {
@@ -212,12 +227,10 @@ class _Builder:
             }
         return stage
 
-    def table(self, collective: str, only: str | None) -> CountTable:
+    def table(self, collective: str) -> CountTable:
         levels, sides, flows, valid, candidates = [], [], [], [], []
         depth = len(self.dims)
         for stage, named in self.found.items():
-            if only in named:
-                named = {only: named[only]}
             for name, phases in named.items():
                 rows = []
                 for phase in phases:

@@ -37,7 +37,7 @@ def test_it_writes_everything(result):
 
 def test_intervals_widen_with_the_distance(result):
     rows = pl.read_csv(result / "predictions.csv")
-    own = rows.filter(pl.col("fabric") == "Trainium2 UltraCluster")
+    own = rows.filter(pl.col("fabric") == "Trainium2 UltraServers over EFA")
     ratio = own.with_columns(ratio=pl.col("hi_s") / pl.col("lo_s"))
     by_chips = ratio.group_by("chips").agg(pl.col("ratio").median()).sort("chips")
     widths = by_chips["ratio"].to_list()

@@ -15,6 +15,9 @@ from fabricmodel import Fabric, collective_bound, collective_time, load_fabric, 
 STEP = 1e-4  # of the central difference in log price
 CASES = [
     ("trn2-instance", 64, "all_gather"),
+    ("trn2-instance", 64, "all_reduce"),
+    ("trn2-ultracluster", 65_536, "all_reduce"),
+    ("trn2-torus-3d", 4096, "all_to_all"),
     ("h100-infiniband", 64, "all_gather"),
     ("trn2-flat-ring", 24, "reduce_scatter"),
     ("generic-network", 24, "broadcast"),

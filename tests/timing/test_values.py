@@ -5,6 +5,7 @@ stays well below it and so adds nothing.
 """
 
 import dataclasses
+from functools import partial
 from statistics import NormalDist
 
 import jax
@@ -23,8 +24,7 @@ from fabricmodel import (
     place,
 )
 from fabricmodel.fabric import Factors
-from fabricmodel.timing.collective import time_s
-from fabricmodel.timing.price import tier_hops
+from fabricmodel.timing.price import collective_seconds, tier_hops
 from fabricmodel.timing.selection import (
     SHARPNESS,
     TEMPERATURE,
@@ -32,8 +32,18 @@ from fabricmodel.timing.selection import (
     soft_max,
     soft_min_groups,
 )
+from fabricmodel.timing.table import allowed, count_table
 
-forced = jax.jit(time_s, static_argnums=(1, 3), compiler_options=QUICK)
+
+@partial(jax.jit, static_argnums=(1, 3), compiler_options=QUICK)
+def forced(fabric, collective, size, algorithm):
+    table = count_table(fabric, collective)
+    if algorithm:
+        valid = table.valid * allowed(table.candidates, algorithm)
+        table = dataclasses.replace(table, valid=valid)
+    launch = fabric.launch_s.get(collective, 0.0)
+    return collective_seconds(table, fabric, size, launch)
+
 
 US, GBPS = 1e-6, 1e-9
 TWICE = 2.0**-TEMPERATURE  # of two equal alternatives
