@@ -11,7 +11,8 @@ from fabricmodel.catalog import list_fabrics, load_fabric
 from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.fitting.fit import fit, prior_model
-from fabricmodel.fitting.model import FittedModel, Prediction
+from fabricmodel.fitting.model import FittedModel
+from fabricmodel.fitting.prediction import Prediction
 from fabricmodel.measurements import (
     Measurements,
     list_references,

@@ -76,11 +76,13 @@ class Level:
 
 @pytree
 class Factors:
-    """How much dearer than its counts an algorithm is, as one vector.
+    """How much dearer than its counts an algorithm or a protocol is, as one vector.
 
     Attributes:
-      names: ``DOMAIN.ALGORITHM.latency`` or ``.transfer``, shared by the collectives,
-        or the same with ``COLLECTIVE.`` before it for what one of them adds.
+      names: ``DOMAIN.ALGORITHM.latency``, ``.transfer`` or ``.choice`` (how much dearer
+        the library takes it to be when it chooses), shared by the collectives, or the
+        same with ``COLLECTIVE.`` before it for what one of them adds; or
+        ``protocol.PROTOCOL.`` and one of the three.
       values: (n,) factors; 1 means that the counts say it all.
     """
 
@@ -95,8 +97,11 @@ class Fabric:
     Attributes:
       name: the catalogue name.
       strategies: how collectives cross several domains: ``staged`` (each domain in
-        turn, on its share of the data), ``flat_ring`` and ``flat_tree`` (one ring, or
-        one pair of trees, through every rank).
+        turn, on its share of the data), ``flat_ring``, ``flat_tree`` and
+        ``flat_direct`` (one ring, one pair of trees, or all to all, over every rank).
+      protocols: ways to send a message, each a candidate beside the others: ``ll``,
+        ``ll128``, ``simple``; ``eager``, ``rendezvous``. Their factors say what they
+        cost.
       levels: the dimensions.
       launch_s: once per call, by collective.
       reduce_byte_s: a byte reduced.
@@ -109,6 +114,7 @@ class Fabric:
 
     name: str = static()
     strategies: tuple[str, ...] = static(default=("staged",))
+    protocols: tuple[str, ...] = static(default=("",))
     levels: tuple[Level, ...]
     launch_s: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
     reduce_byte_s: Numeric = 0.0

@@ -9,9 +9,10 @@ The schema, one TOML file for any number of fabrics:
 - ``[engines.NAME]``: ``launch_us``, ``reduce_GBps``, ``memory_round_us``,
   ``memory_GBps``.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
-  ``"DOMAIN.ALGORITHM.latency"`` or ``.transfer``, wherever the domain occurs.
+  ``"DOMAIN.ALGORITHM.latency"``, ``.transfer`` or ``.choice``, wherever the domain
+  occurs (``flat`` is that of a strategy), and ``"protocol.PROTOCOL.latency"`` and so on.
 - ``[fabrics.NAME]``: ``title``, ``engine``, ``ranks_per_chip``, ``source``,
-  ``strategies`` and ``levels``, innermost first; or ``extends``, another fabric whose
+  ``strategies``, ``protocols`` and ``levels``, innermost first; or ``extends``, another fabric whose
   levels come first.
 
 Every figure is ``{ value, range = [low, high], source }``, the range a 90 % belief,
@@ -30,6 +31,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fabricmodel.algorithms.hierarchical import FLAT
 from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric, Factors, Level
@@ -55,10 +57,10 @@ _LEVEL_KEYS = {
     "uplinks", "radix",
 }  # fmt: skip
 _FABRIC_KEYS = {
-    "title", "engine", "ranks_per_chip", "source", "strategies", "levels", "extends",
-    "systems",
+    "title", "engine", "ranks_per_chip", "source", "strategies", "protocols", "levels",
+    "extends", "systems",
 }  # fmt: skip
-_STRATEGIES = {"staged", "flat_ring", "flat_tree"}
+_STRATEGIES = {"staged", *FLAT}
 _FILE_KEYS = {"sources", "links", "engines", "factors", "fabrics"}
 _FIGURE_KEYS = {"value", "range", "source", "note"}
 
@@ -221,15 +223,20 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     }
     _known(engine, set(_ENGINE), f"{place_name}, [engines.{engine_name}]")
     launch = engine_prices.pop("launch_s", 0.0)
-    domains = {level.domain or level.name for level in levels}
+    protocols = tuple(merged.get("protocols", [""]))
+    domains = {level.domain or level.name for level in levels} | {"flat"}
+    stems = tuple(f"{domain}." for domain in domains) + tuple(
+        f"protocol.{protocol}." for protocol in protocols
+    )
     factors = {
         key: price(figure, key, f"{place_name}, [factors]", key)
         for key, figure in data.get("factors", {}).items()
-        if key.split(".")[0] in domains
+        if key.startswith(stems)
     }
     fabric = Fabric(
         name=name,
         strategies=strategies,
+        protocols=protocols,
         levels=tuple(levels),
         launch_s=dict.fromkeys(COLLECTIVES, launch),
         factors=Factors(names=tuple(factors), values=tuple(factors.values())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fabricmodel.algorithms.hierarchical import FLAT
 from fabricmodel.algorithms.registry import ALGORITHMS
 
 _KNOWN = {
@@ -9,7 +10,7 @@ _KNOWN = {
     for family in ALGORITHMS.values()
     for collective in family.values()
     for name in collective
-} | {"flat_ring", "flat_tree"}
+} | set(FLAT)
 
 _OTHER_NAMES = {
     "rabenseifner": "halving_doubling",
@@ -29,3 +30,15 @@ def algorithm_of(label: str) -> str:
     plain = plain.removesuffix("_ompi")
     plain = _OTHER_NAMES.get(plain, plain)
     return plain if plain in _KNOWN else ""
+
+
+def forced(label: str) -> str:
+    """Tell labels that force an algorithm from those under which the library chose.
+
+    Two labels that the registry does not know are different algorithms all the same.
+
+    >>> forced("bine_lat_over"), forced("default_ompi"), forced("MPI library default")
+    ('bine_lat_over', '', '')
+    """
+    plain = label.strip().lower()
+    return "" if "default" in plain or plain in ("auto", "none") else plain

@@ -24,13 +24,12 @@ from fabricmodel.algorithms.counts import (
     active,
     product,
 )
-from fabricmodel.algorithms.hierarchical import flat_ring, flat_tree, stage_sizes
+from fabricmodel.algorithms.hierarchical import FLAT, stage_sizes
 from fabricmodel.algorithms.registry import algorithms
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
 Runs = Mapping[tuple[str, str], Numeric]
-_FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree}
 _ALL_SEND = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
 
@@ -175,7 +174,7 @@ class _Builder:
 
     def _flat_stage(self, strategy: str, collective: str) -> bool:
         """Count a flat strategy, if it has this collective."""
-        phases = _FLAT[strategy](collective, self.dims, 1.0)
+        phases = FLAT[strategy](collective, self.dims, 1.0)
         if phases is None:
             return False
         stage = ("flat", collective)
