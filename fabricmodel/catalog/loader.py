@@ -30,7 +30,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES
+from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES, known_names
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric, Factors, Level
 from fabricmodel.placement import place
@@ -58,7 +58,7 @@ _FABRIC_KEYS = {
     "title", "engine", "ranks_per_chip", "source", "strategies", "levels", "extends",
     "systems",
 }  # fmt: skip
-_STRATEGIES = {"staged", "flat_ring", "flat_tree"}
+_STRATEGIES = {"staged"} | known_names()
 _FILE_KEYS = {"sources", "links", "engines", "factors", "fabrics"}
 _FIGURE_KEYS = {"value", "range", "source", "note"}
 

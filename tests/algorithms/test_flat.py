@@ -21,7 +21,7 @@ def library(kind: str, collective: str, name: str) -> dict[str, np.ndarray]:
     """Return the counts for every number of ranks, bytes in units of the size."""
     n = jnp.arange(1.0, len(RANKS) + 1.0)
     dims = [Dim(kind=kind, members=n, capacity=n)]
-    counts = total(algorithms("flat", collective)[name](dims, SIZE))
+    counts = total(algorithms("flat", collective)[name].count(dims, SIZE))
     (level,) = counts.levels
     return {
         field: np.broadcast_to(np.asarray(value, float), n.shape)
