@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabricmodel.algorithms.registry.flat import FLAT
+from fabricmodel.algorithms.registry.innetwork import ON_SWITCH, OVER_NODES
 from fabricmodel.algorithms.registry.neuronlink import NEURONLINK
-from fabricmodel.algorithms.registry.record import Algorithm, Count, Table
-from fabricmodel.algorithms.registry.spanning import SPANNING
+from fabricmodel.algorithms.registry.record import Algorithm, Count, Table, merged
+from fabricmodel.algorithms.registry.spanning import FLAT_SPANNING
 from fabricmodel.algorithms.registry.torus import TORUS
 from fabricmodel.units import COLLECTIVES
 
@@ -32,11 +33,14 @@ __all__ = [
 ]
 
 ALGORITHMS: dict[str, Table] = {
-    "flat": FLAT,
+    "flat": merged(FLAT, ON_SWITCH),
     "torus": TORUS,
     "neuronlink": NEURONLINK,
 }
 """By the family of the levels that an algorithm runs on."""
+
+SPANNING: Table = merged(FLAT_SPANNING, OVER_NODES)
+"""Those that span every level at once."""
 
 
 def algorithms(family: str, collective: str) -> dict[str, Algorithm]:

@@ -65,3 +65,12 @@ def entry(
         automatic=automatic,
         in_network=in_network,
     )
+
+
+def merged(*tables: Table) -> Table:
+    """Join tables of one family; a name stands once in a collective."""
+    joined: Table = {}
+    for table in tables:
+        for collective, named in table.items():
+            joined[collective] = joined.get(collective, {}) | named
+    return joined

@@ -22,7 +22,7 @@ _REDUCED = r" + \frac{N-1}{N}S\gamma"
 _RING_SAYS = "One ring through every rank, unit by unit; the dearest level paces it"
 _TREE_SAYS = "Two trees over the outermost level, chains inside its units, pipelined"
 
-SPANNING: Table = {
+FLAT_SPANNING: Table = {
     "all_reduce": {
         "flat_ring": _auto(
             partial(flat_ring, "all_reduce"),
