@@ -25,7 +25,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES
+from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES, known_names
 from fabricmodel.catalog.figures import (
     Figure,
     citation,
@@ -60,7 +60,7 @@ _FABRIC_KEYS = {
     "title", "engine", "chip", "ranks_per_chip", "source", "strategies", "levels",
     "extends", "systems",
 }  # fmt: skip
-_STRATEGIES = {"staged", "flat_ring", "flat_tree"}
+_STRATEGIES = {"staged"} | known_names()
 _FILE_KEYS = {"sources", "links", "engines", "factors", "fabrics"}
 
 
