@@ -34,13 +34,22 @@ class Level:
       domain: the name that such levels share.
       link: levels of one link class share their prices in a fit.
       in_node: whether it lies inside a node (an instance, a server).
-      grows: whether a larger job just has more of it (the outermost level, or all
-        sides of a torus); otherwise ``capacity`` is its limit.
+      grows: whether a larger job just has more of it (the outermost level, all sides
+        of a torus, the groups of a dragonfly); otherwise ``capacity`` is its limit.
+      sides: of a growing level, the sizes that a job may have of it (a slice of a
+        TPU pod: 1, 2, 4, 8, 16); any up to ``limit`` where there are none.
+      wrap: of a growing ring, the number whose multiples close on themselves, others
+        being lines (16 for a TPU v5e); 0 where all do.
+      cube: whether every side of the torus has to be such a multiple (TPU v4).
       members: how many a job uses, at least 1.
       capacity: how many there are.
+      limit: the most that a growing level may have, at which it is full; 0 where it
+        grows without end.
       uplinks: links out of one member for all the ranks inside it (adapters of a
         node); 0 where each rank has its own.
       radix: ports of the switches the level is built of; 0 where there is one hop.
+      rails: 1 where the first tier joins the ranks of the same place in their nodes
+        (rail-optimised), 0 where it joins whole nodes.
       round_s: one dependent message: software and the first link.
       hop_s: each further link, or switch tier, on its way.
       message_s: each further message that a rank posts in the same round.
@@ -57,10 +66,15 @@ class Level:
     link: str = static(default="")
     in_node: bool = static(default=False)
     grows: bool = static(default=False)
+    sides: tuple[int, ...] = static(default=())
+    wrap: int = static(default=0)
+    cube: bool = static(default=False)
     members: Numeric = 1.0
     capacity: Numeric = 1.0
+    limit: Numeric = 0.0
     uplinks: Numeric = 0.0
     radix: Numeric = 0.0
+    rails: Numeric = 0.0
     round_s: Numeric = 0.0
     hop_s: Numeric = 0.0
     message_s: Numeric = 0.0

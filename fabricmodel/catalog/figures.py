@@ -177,10 +177,11 @@ def citation(short: Any, where: str, sources: Mapping[str, Any]) -> tuple[str, s
     )
 
 
-def one_of(word: Any, words: Iterable[str], where: str) -> str:
+def one_of(word: Any, words: Iterable[str], where: str, *, name: str = "") -> str:
     """Return a word that is on a list."""
     if word not in words:
-        raise FabricError(where, f"{word!r}", f"Use one of {', '.join(words)}")
+        what = f"{name} {word!r}".strip()
+        raise FabricError(where, what, f"Use one of {', '.join(words)}")
     return word
 
 

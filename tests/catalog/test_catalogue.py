@@ -8,7 +8,9 @@ import pytest
 
 from fabricmodel import FabricError, collective_time, list_fabrics, load_fabric
 from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES
+from fabricmodel.catalog.chips import load_chip
 from fabricmodel.catalog.entries import read_entries
+from fabricmodel.catalog.figures import CONFIDENCE
 from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.parameters import prices
 
@@ -17,6 +19,12 @@ FILES = {
     for file in (resources.files("fabricmodel.catalog") / "data").iterdir()
     if file.name.endswith(".toml")
 }
+FACTORS = [
+    (file, data, key, figure)
+    for file, data in FILES.items()
+    for table in (data, *data["fabrics"].values())
+    for key, figure in table.get("factors", {}).items()
+]
 FIGURES = [
     pytest.param(data, figure, id=f"{file}-{kind}.{name}.{key}")
     for file, data in FILES.items()
@@ -25,8 +33,7 @@ FIGURES = [
     for key, figure in table.items()
 ] + [
     pytest.param(data, figure, id=f"{file}-factors.{key}")
-    for file, data in FILES.items()
-    for key, figure in data.get("factors", {}).items()
+    for file, data, key, figure in FACTORS
 ]
 
 GOOD = """
@@ -58,19 +65,21 @@ def test_every_figure_has_a_range_and_a_source(data, figure):
     low, high = figure["range"]
     assert 0 < low < high
     assert low <= figure["value"] <= high
-    assert len(data["sources"].get(figure["source"], figure["source"])) > 20
+    source = data["sources"][figure["source"]]
+    assert len(source["cite"]) > 20
+    assert figure.get("confidence", source["confidence"]) in CONFIDENCE
 
 
 @pytest.mark.parametrize("data", FILES.values(), ids=list(FILES))
 def test_short_names_have_their_citation(data):
     figures = [*data["links"].values(), *data["engines"].values()]
     cited = [figure["source"] for table in figures for figure in table.values()]
-    cited += [figure["source"] for figure in data.get("factors", {}).values()]
+    cited += [figure["source"] for _, of, _, figure in FACTORS if of is data]
     cited += [
         fabric["source"] for fabric in data["fabrics"].values() if "source" in fabric
     ]
-    assert set(cited) <= set(data["sources"])
-    levels = [fabric["levels"] for fabric in data["fabrics"].values()]
+    assert set(cited) == set(data["sources"])
+    levels = [fabric.get("levels", []) for fabric in data["fabrics"].values()]
     assert {level["link"] for each in levels for level in each} == set(data["links"])
 
 
@@ -85,6 +94,15 @@ def test_every_fabric_loads(name):
     assert set(fabric.launch_s) == set(COLLECTIVES)
     assert set(entry.sources) == set(fabric.spread)
     assert set(fabric.factors.names) <= set(entry.sources)
+    assert len(entry.source) > 20
+    if entry.chip:
+        assert load_chip(entry.chip).name == entry.chip
+    if entry.cluster:
+        cluster = load_fabric(entry.cluster)
+        assert cluster.levels[-1].grows
+        assert [level.link for level in fabric.levels] == [
+            level.link for level in cluster.levels[: len(fabric.levels)]
+        ]
     for price, value in prices(fabric).items():
         assert entry.sources[price]
         assert 0.01 < fabric.spread[price] < 2.5
@@ -199,7 +217,7 @@ BAD = [
     ("size = 4, ", "", r"level 'node': lacks 'size'"),
     ("size = 4,", "size = 4.5,", r"level 'node': size = 4\.5"),
     ("size = 4,", "size = 0,", r"level 'node': size = 0"),
-    ('"clique"', '"blob"', r"level 'node': kind 'blob'\. Use ring, line"),
+    ('"clique"', '"blob"', r"level 'node': kind 'blob'\. Use one of ring, line"),
     (
         'kind = "clique"',
         'kind = "clique", family = "hypercube"',
