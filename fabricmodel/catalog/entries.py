@@ -125,9 +125,6 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     merged, raw_levels = _inherit(name, data, where)
     engine_name = str(need(merged, "engine", where))
     strategies = tuple(merged.get("strategies", ["staged"]))
-    if not strategies or not set(strategies) <= _STRATEGIES:
-        names = ", ".join(sorted(_STRATEGIES))
-        raise FabricError(where, f"strategies = {strategies}", f"Use some of {names}")
     if not raw_levels or not all(isinstance(raw, dict) for raw in raw_levels):
         raise FabricError(where, "lacks levels", "Add levels = [{ name, kind, … }]")
     figures: dict[str, Figure] = {}
@@ -152,9 +149,15 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         at = f"{where}, level {raw.get('name', '?')!r}"
         link = prices("links", need(raw, "link", at), _LINK)
         levels.append(_level(raw, link, levels, at))
+    domains = {level.domain or level.name for level in levels}
+    for word in strategies or ("",):
+        domain, _, algorithm = str(word).rpartition(".")
+        if algorithm not in _STRATEGIES or domain not in domains | {""}:
+            names = ", ".join(sorted(_STRATEGIES))
+            what = f"strategies = {list(strategies)}"
+            raise FabricError(where, what, f"Use some of {names}, or DOMAIN.ALGORITHM")
     engine = prices("engines", engine_name, _ENGINE)
     launch = engine.pop("launch_s", 0.0)
-    domains = {level.domain or level.name for level in levels}
     factors = {}
     for key, raw in {**data.get("factors", {}), **merged["factors"]}.items():
         at = f"{place_name}, [factors]"

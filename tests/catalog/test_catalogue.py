@@ -13,6 +13,7 @@ from fabricmodel.catalog.entries import read_entries
 from fabricmodel.catalog.figures import CONFIDENCE
 from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.parameters import prices
+from fabricmodel.timing.table import count_table
 
 FILES = {
     file.name: tomllib.loads(file.read_text(encoding="utf-8"))
@@ -158,6 +159,26 @@ def test_chips_are_not_ranks():
         load_fabric("trn1-instance", chips=17 * 16)
 
 
+def test_in_network_reduction_stays_inside_its_domain():
+    """NVLink's switches add; those of the network between nodes do not."""
+    fabric = load_fabric("h200-infiniband", chips=64)
+    table = count_table(fabric, "all_reduce")
+    found = {c.stage[0] for c in table.candidates if c.algorithm == "nvls"}
+    assert found == {"nvlink"}
+
+
+def test_oversubscription_leaves_fewer_links():
+    """Meta's pods: 384 nodes of 8 links in, a seventh out."""
+    _, pod, core = load_fabric("h100-roce").levels
+    assert (pod.limit, pod.uplinks) == (384.0, 8.0)
+    assert core.uplinks == pytest.approx(3072 / 7)
+    _, group, between = load_fabric("frontier").levels
+    assert between.uplinks == pytest.approx(group.limit * 4 / 1.753)
+    inside = collective_time(load_fabric("h100-roce", chips=3072), "all_to_all", 1e9)
+    across = collective_time(load_fabric("h100-roce", chips=6144), "all_to_all", 1e9)
+    assert 2.0 < float(across / inside) < 7.0
+
+
 # A user's own file
 
 
@@ -250,6 +271,14 @@ MALFORMED = [
     ("uplinks = 2", 'uplinks = "two"'),
     ("uplinks = 2", "uplinks = -2"),
     ('title = "Our lab"', 'title = "Our lab"\nstrategies = ["ladder"]'),
+    ('title = "Our lab"', 'title = "Our lab"\nstrategies = ["other.ring"]'),
+    ('title = "Our lab"', 'title = "Our lab"\nstrategies = []'),
+    ("uplinks = 2", "limit = -2"),
+    ("uplinks = 2", "sides = [2.5]"),
+    ("uplinks = 2", "oversubscription = 0"),
+    ("uplinks = 2", "uplinks = 2, oversubscription = 2"),
+    ("in_node = true", "in_node = true, limit = 4"),
+    ("in_node = true", "oversubscription = 2"),
     (GOOD[GOOD.index("levels = [") :], "levels = []"),
     (GOOD[GOOD.index("levels = [") :], "levels = [1]"),
     ("[links.cable]", "[extra]\nx = 1\n[links.cable]"),
