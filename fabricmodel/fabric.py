@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from chex import Numeric
@@ -87,6 +89,50 @@ class Level:
         """Bytes per second of one link in one direction."""
         return 1.0 / self.byte_s
 
+    @property
+    def tiers(self) -> int:
+        """Tiers of switches that join the members, in a folded Clos; 0 if unknown.
+
+        t tiers of k ports reach 2 (k/2)^t ends; on rails the first joins k/2 members.
+
+        >>> net = Level(name="net", kind="switch", members=1000.0, radix=64.0)
+        >>> net.tiers, dataclasses.replace(net, members=50.0).tiers
+        (2, 1)
+        """
+        half = float(self.radix) / 2.0
+        if half <= 1:
+            return 0
+        if float(self.rails) and float(self.members) <= half:
+            return 1
+        ends = float(self.members) * max(float(self.uplinks), 1.0)
+        return max(math.ceil(math.log(max(ends / 2.0, 1.0), half) - 1e-5), 1)
+
+    def words(self) -> tuple[str, ...]:
+        """Describe the level in a line: shape, links, bandwidth of each, latency.
+
+        >>> Level(name="efa", kind="switch", grows=True, members=8.0, uplinks=16.0,
+        ...       radix=64.0, round_s=15e-6, byte_s=5e-11).words()[1:4]
+        ('switch of 8', '16 links a unit', '20 GB/s')
+        """
+        members, capacity = _say(self.members), _say(self.capacity)
+        shape = f"{self.kind} of {members}"
+        if not self.grows and capacity != members:
+            shape += f" in {capacity}"
+        if _say(self.limit) == members:
+            shape += ", full"
+        links = f"{_say(self.uplinks)} links a unit"
+        if _say(self.uplinks) in ("0", "1"):
+            links = "1 link a rank" if _say(self.uplinks) == "0" else "1 link a unit"
+        latency = [f"{_say(self.round_s, lambda x: 1e6 * x)} us a round"]
+        if _is_number(self.radix, self.members, self.uplinks, self.rails):
+            if self.tiers:
+                many = "tier" if self.tiers == 1 else "tiers"
+                latency.append(f"{self.tiers} {many} of {_say(self.radix)} ports")
+            if float(self.rails):
+                latency.append("rails")
+        bandwidth = f"{_say(self.byte_s, lambda x: 1e-9 / x)} GB/s"
+        return self.name, shape, links, bandwidth, ", ".join(latency)
+
 
 @pytree
 class Factors:
@@ -132,3 +178,39 @@ class Fabric:
     memory_byte_s: Numeric = 0.0
     factors: Factors = dataclasses.field(default_factory=Factors)
     spread: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Lay out the levels, innermost first; bandwidths of one link, one direction.
+
+        >>> net = Level(name="net", kind="switch", members=8.0, capacity=8.0,
+        ...             round_s=2e-6, byte_s=2e-11)
+        >>> Fabric(name="eight hosts", levels=(net,))
+        Fabric 'eight hosts': 8 ranks, staged
+          net  switch of 8  1 link a rank  50 GB/s  2 us a round
+        """
+        rows = [level.words() for level in self.levels]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        sides = [level.members for level in self.levels]
+        shape = " x ".join(map(_say, sides))
+        if _is_number(*sides):
+            ranks = f"{math.prod(map(float, sides)):,.0f} ranks"
+            shape = f"{shape} = {ranks}" if len(sides) > 1 else ranks
+        head = f"Fabric {self.name!r}: {shape}, {', '.join(self.strategies)}"
+        return "\n".join([head, *lines])
+
+
+def _is_number(*leaves: Any) -> bool:
+    """Whether all are plain numbers: no arrays, no tracers."""
+    return all(isinstance(leaf, (int, float, np.floating)) for leaf in leaves)
+
+
+def _say(leaf: Any, change: Callable[[float], float] = float) -> str:
+    """Write a number as people do; of an array or a tracer its shape."""
+    if not _is_number(leaf):
+        shape = getattr(leaf, "shape", None)
+        return "?" if shape is None else f"array{list(shape)}"
+    if not leaf:
+        return "0" if change is float else "-"
+    number = change(float(leaf))
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
