@@ -134,6 +134,40 @@ def test_figures_reach_the_fabric_in_si():
     assert factors["neuronlink.mesh.transfer"] == 1.5
 
 
+# What sources say differently of one link, GB/s in one direction: in its range.
+DISAGREEMENTS = [
+    ("tpu-v4-pod", "ici-v4.byte_s", 45, 50),
+    ("tpu-v5e-pod", "ici-v5e.byte_s", 45, 50),
+    ("tpu-v5p-pod", "ici-v5p.byte_s", 90, 100),
+    ("tpu-v3-pod", "ici-v3.byte_s", 82, 100),
+    ("hgx-h800", "nvlink4-h800.byte_s", 160, 300),
+    ("gb200-nvl72-efa", "efa-v4-p6e.byte_s", 50, 100),
+    ("trn1n-instance", "neuronlink-v2n.byte_s", 48, 96),
+    ("trn3-ultraserver-gen2", "neuronlink-v4-racks.byte_s", 64, 128),
+    ("trn3-ultracluster-gen2", "efa-v4-trn3.byte_s", 25, 50),
+    ("h200-roce", "roce-400.byte_s", 0.60 * 50, 0.95 * 50),
+]
+
+
+@pytest.mark.parametrize(("name", "figure", "low", "high"), DISAGREEMENTS)
+def test_sources_that_disagree_widen_the_prior(name, figure, low, high):
+    entry = load_entry(name)
+    found = entry.figures[figure]
+    assert found.unit == "B/s"
+    assert found.low <= low * 1e9
+    assert found.high >= high * 1e9
+    width = math.log(found.high / found.low) / (2 * 1.645)
+    assert entry.fabric.spread[figure] == pytest.approx(width)
+
+
+def test_trn3_links_may_reach_the_totals_that_aws_prints():
+    """704 GB/s by its links, up to 1,280 by the totals: 1.82 times as much."""
+    figures = load_entry("trn3-ultraserver-gen2").figures
+    names = ("neuronswitch-server", "neuronswitch-rack", "neuronlink-v4-racks")
+    values = [figures[f"{name}.byte_s"] for name in names]
+    assert sum(x.low for x in values) < 704e9 < 1280e9 < sum(x.high for x in values)
+
+
 def test_extends_puts_the_other_fabric_inside():
     inner = load_fabric("trn2-instance").levels
     server = load_fabric("trn2-ultraserver").levels

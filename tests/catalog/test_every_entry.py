@@ -9,7 +9,7 @@ from fabricmodel.catalog.loader import load_entry
 from fabricmodel.placement import place
 from fabricmodel.timing import collective
 
-SCALES = (2, 16, 256, 5_000, 100_000, 1_000_000)
+SCALES = (2, 256, 5_000, 1_000_000)
 SIZES = (1.0, 1e6, 2.0**34)
 
 
