@@ -213,6 +213,18 @@ def test_oversubscription_leaves_fewer_links():
     assert 2.0 < float(across / inside) < 7.0
 
 
+def test_tiers_of_published_clusters():
+    """A SuperPOD of 1,024 GPUs has two; planes of 512 ports hold 131,072 in two."""
+    assert load_fabric("h100-infiniband", chips=1024).levels[1].tiers == 2
+    assert load_fabric("h100-infiniband", chips=4096).levels[1].tiers == 3
+    planes = [
+        load_fabric("b300-roce-multiplane", chips=chips).levels[1].tiers
+        for chips in (131_072, 131_072 + 512)
+    ]
+    assert planes == [2, 3]
+    assert load_fabric("h200-infiniband", chips=256).levels[1].tiers == 1  # one rail
+
+
 # A user's own file
 
 
