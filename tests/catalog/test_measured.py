@@ -1,5 +1,7 @@
 """Bus bandwidths that others measured, predicted from catalogue prices alone."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -74,8 +76,8 @@ def test_a_fitted_sweep_over_sizes(name):
 def test_bisection_of_a_pod(name, chips, published):
     """docs.cloud.google.com/tpu: bisection of a pod, one direction, from its links."""
     sides = load_fabric(name, chips=chips).levels
-    longest = max(level.members for level in sides)
-    across = np.prod([level.members for level in sides]) / longest
+    longest = max(float(level.members) for level in sides)
+    across = math.prod(float(level.members) for level in sides) / longest
     bisection = 2 * across * sides[0].bandwidth_Bps  # a closed side is cut twice
     assert bisection == pytest.approx(published, rel=0.12)
 
