@@ -14,7 +14,8 @@ One TOML file for any number of fabrics:
   same as ``[fabrics.NAME.factors]`` for one fabric and those that extend it.
 - ``[fabrics.NAME]``: ``title``, ``engine``, ``chip``, ``ranks_per_chip``, ``source``,
   ``note``, ``strategies``, ``cluster`` (the fabric that many of this one make) and
-  ``levels``, innermost first; or ``extends``, another fabric whose levels come first.
+  ``levels``, innermost first; or ``extends``, another fabric whose levels come first:
+  of the file, or of the catalogue.
 - a level: ``name``, ``kind``, ``size``, ``link``, and as they apply ``family``,
   ``domain``, ``in_node``, ``grows``, ``limit``, ``sides``, ``wrap``, ``cube``,
   ``radix``, ``rails``, ``uplinks`` (see ``Level``) or ``oversubscription``: links into
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES, known_names
@@ -104,8 +105,16 @@ class Entry:
         return {name: each.source for name, each in self.figures.items()}
 
 
-def read_entries(text: str, place_name: str) -> dict[str, Entry]:
+def read_entries(
+    text: str, place_name: str, library: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Entry]:
     """Read every fabric of one file, already loaded as text.
+
+    Args:
+      text: of the file.
+      place_name: what errors call it.
+      library: parsed files whose fabrics it may extend; their links, engines and
+        citations come with those, behind its own.
 
     Raises:
       FabricError: naming the file, the table, the key, the value and the remedy.
@@ -117,6 +126,13 @@ def read_entries(text: str, place_name: str) -> dict[str, Entry]:
             place_name, "has no [fabrics.NAME]", "Add one; see the catalogue's files"
         )
     known(data, _FILE_KEYS, place_name)
+    bases = {table.get("extends") for table in fabrics.values()} - set(fabrics)
+    for other in library:
+        if bases & set(other["fabrics"]):
+            data = {
+                kind: {**other.get(kind, {}), **data.get(kind, {})}
+                for kind in _FILE_KEYS
+            }
     return {name: _entry(name, data, place_name) for name in fabrics}
 
 
@@ -199,7 +215,11 @@ def _inherit(name: str, data: dict[str, Any], where: str) -> tuple[dict, list]:
             return {**merged, "factors": factors}, levels
         at = table["extends"]
         if at in seen or at not in data["fabrics"]:
-            raise FabricError(where, f"extends {at!r}", "Name a fabric of this file")
+            raise FabricError(
+                where,
+                f"extends {at!r}",
+                "Name a fabric of this file or of the catalogue",
+            )
 
 
 def _level(

@@ -1,6 +1,8 @@
 """Every figure of the shipped catalogue, and files of a user's own."""
 
 import math
+import pathlib
+import re
 import tomllib
 from importlib import resources
 
@@ -252,6 +254,40 @@ def test_own_file(tmp_path, as_path):
     assert "lab" not in list_fabrics()
 
 
+EXTENDING = """
+[sources]
+LAB = "measured in our lab"
+
+[links.our-network]
+round_us = { value = 4.0, range = [2.0, 8.0], source = "LAB" }
+bandwidth_GBps = { value = 20.0, range = [10.0, 25.0], source = "LAB" }
+
+[fabrics.lab]
+title = "Our lab"
+extends = "hgx-h200"
+[[fabrics.lab.levels]]
+name = "w"
+kind = "switch"
+size = 1
+uplinks = 8
+link = "our-network"
+grows = true
+"""
+
+
+def test_own_network_over_nodes_of_the_catalogue(tmp_path):
+    path = write(tmp_path, EXTENDING)
+    entry, node = load_entry(path), load_entry("hgx-h200")
+    fabric = load_fabric(path, chips=64)
+    assert [level.members for level in fabric.levels] == [8.0, 8.0]
+    assert fabric.levels[0].byte_s == node.fabric.levels[0].byte_s
+    assert fabric.levels[1].byte_s == pytest.approx(1 / 20e9)
+    assert fabric.factors == node.fabric.factors
+    assert entry.chip == "h200"
+    assert entry.sources["our-network.byte_s"] == "measured in our lab"
+    assert entry.sources["nvlink4.byte_s"] == node.sources["nvlink4.byte_s"]
+
+
 BAD = [
     ("round_us = {", "round_ms = {", r"\[links\.cable\]: unknown key 'round_ms'"),
     ("launch_us = {", "lunch_us = {", r"\[engines\.ours\]: unknown key 'lunch_us'"),
@@ -359,3 +395,17 @@ def test_one_fabric_to_a_file(tmp_path):
     with pytest.raises(FabricError, match="holds 2 fabrics"):
         load_fabric(path)
     assert sorted(read_entries(path.read_text(), "x")) == ["lab", "second"]
+
+
+def test_the_examples_of_the_page_load(tmp_path):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "catalogue.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    fabric_text, chip_text = blocks
+    path = write(tmp_path, fabric_text)
+    fabric = load_fabric(path, chips=10_000)
+    assert [level.members for level in fabric.levels] == [8.0, 125.0, 10.0]
+    assert fabric.levels[1].bandwidth_Bps == pytest.approx(46e9)
+    assert fabric.levels[2].uplinks == pytest.approx(1024 / 4)
+    chip = load_chip(write(tmp_path, chip_text))
+    assert chip.roof_flops("bf16") == 640e12
+    assert chip.prices[0].usd_per_hour == 2.5
