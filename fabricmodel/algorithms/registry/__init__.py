@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabricmodel.algorithms.registry.flat import FLAT
+from fabricmodel.algorithms.registry.flat_named import FLAT_NAMED
 from fabricmodel.algorithms.registry.innetwork import ON_SWITCH, OVER_NODES
 from fabricmodel.algorithms.registry.neuronlink import NEURONLINK
 from fabricmodel.algorithms.registry.record import Algorithm, Count, Table, merged
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 ALGORITHMS: dict[str, Table] = {
-    "flat": merged(FLAT, ON_SWITCH),
+    "flat": merged(FLAT, FLAT_NAMED, ON_SWITCH),
     "torus": TORUS,
     "neuronlink": NEURONLINK,
 }
