@@ -57,7 +57,7 @@ def one_each(n: int) -> dict[oracle.Rank, list[oracle.Block]]:
     return {r: [r] for r in range(n)}
 
 
-def near(counts: dict[str, float]):
+def near(counts: dict[str, float] | float):
     return pytest.approx(counts, rel=1e-6, abs=1e-9)
 
 

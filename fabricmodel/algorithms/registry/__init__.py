@@ -18,6 +18,7 @@ from fabricmodel.algorithms.registry.neuronlink import NEURONLINK
 from fabricmodel.algorithms.registry.record import Algorithm, Count, Table, merged
 from fabricmodel.algorithms.registry.spanning import FLAT_SPANNING
 from fabricmodel.algorithms.registry.torus import TORUS
+from fabricmodel.algorithms.registry.torus_named import TORUS_NAMED
 from fabricmodel.units import COLLECTIVES
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 
 ALGORITHMS: dict[str, Table] = {
     "flat": merged(FLAT, FLAT_NAMED, ON_SWITCH),
-    "torus": TORUS,
+    "torus": merged(TORUS, TORUS_NAMED),
     "neuronlink": NEURONLINK,
 }
 """By the family of the levels that an algorithm runs on."""
