@@ -64,9 +64,7 @@ def stage_sizes(
     return sizes
 
 
-def flat_ring(
-    collective: str, dims: Sequence[Dim], size_bytes: Numeric
-) -> Phases | None:
+def flat_ring(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """One ring through every rank, unit by unit; the dearest level sets the pace.
 
     all_gather and reduce_scatter: N - 1 rounds, of which a level takes (n - 1) for
@@ -75,11 +73,9 @@ def flat_ring(
     broadcast and reduce: a pipelined chain of the same N - 1 rounds, S bytes.
     Source: NCCL's ring, as its tuning model counts it.
     """
-    volumes = {"broadcast": 1.0, "reduce": 1.0}
-    if collective not in ("all_reduce", "all_gather", "reduce_scatter", *volumes):
-        return None
     ranks = product(dims)
-    volume = volumes.get(collective, share(ranks)) * size_bytes
+    chain = collective in ("broadcast", "reduce")
+    volume = size_bytes if chain else share(ranks) * size_bytes
     levels, units = [], ranks
     for dim in dims:
         units = units / dim.members
@@ -90,8 +86,7 @@ def flat_ring(
                 bytes=active(dim) * volume * _links_shared(dim),
             )
         )
-    flow = "segmented" if collective in volumes else "stream"
-    gather = Counts(levels=tuple(levels), flow=flow)
+    gather = Counts(levels=tuple(levels), flow="segmented" if chain else "stream")
     some = xp.where(ranks > 1, 1.0, 0.0)
     scatter = dataclasses.replace(gather, reduced_bytes=some * volume)
     return {
@@ -103,26 +98,24 @@ def flat_ring(
     }[collective]
 
 
-def flat_tree(
-    collective: str, dims: Sequence[Dim], size_bytes: Numeric
-) -> Phases | None:
-    """Two trees over the units, chains inside them, pipelined.
+def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Two trees over the units, chains inside them, pipelined: an all_reduce.
 
-    Up and down: 2 (n - 1) rounds along the chain of an inner level and 2 ceil(log2 n)
-    over the outermost. A member in the middle of a chain, and a unit, which is an
-    inner node of one tree and a leaf of the other, sends 2 S bytes; where there are
-    only two of them each sends S. Source: NCCL's double binary tree (Jeaugey, 2019).
+    Up and down, 2 (n - 1) rounds along the chain of the innermost level and
+    2 ceil(log2 n) over each one outside it. A member in the middle of a chain, and a
+    unit, which is an inner node of one tree and a leaf of the other, sends 2 S bytes;
+    where there are only two of them each sends S. Source: NCCL's double binary tree
+    (Jeaugey, 2019).
     """
-    if collective != "all_reduce":
-        return None
+    del collective
     levels = []
     for at, dim in enumerate(dims):
-        outermost = at == len(dims) - 1
+        chain = at == 0 and len(dims) > 1
         n = xp.asarray(dim.members)
         sent = xp.where(n > 2, 2.0, 1.0)
         levels.append(
             LevelCounts(
-                rounds=2.0 * (log2_ceil(n) if outermost else n - 1.0),
+                rounds=2.0 * (n - 1.0 if chain else log2_ceil(n)),
                 phases=2.0 * active(dim),
                 bytes=sent * active(dim) * size_bytes * _links_shared(dim),
             )
@@ -132,17 +125,14 @@ def flat_tree(
     return (Counts(levels=tuple(levels), reduced_bytes=reduced, flow="segmented"),)
 
 
-def flat_direct(
-    collective: str, dims: Sequence[Dim], size_bytes: Numeric
-) -> Phases | None:
+def flat_direct(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Everyone sends to everyone at once, over the level on which the peer lies.
 
-    all_to_all: one round on each level in use, a message to each of the p n - p peers
-    that a level of n members of p ranks leads to, S/N bytes each.
+    all_to_all: one round on each level in use, a message to each of the (n - 1) p
+    peers that a level of n members of p ranks leads to, S/N bytes each.
     Source: NCCL's all_to_all, grouped sends and receives.
     """
-    if collective != "all_to_all":
-        return None
+    del collective
     ranks, levels = product(dims), []
     for dim in dims:
         peers = (xp.asarray(dim.members) - 1.0) * dim.ranks_inside
@@ -164,7 +154,3 @@ def _links_shared(dim: Dim) -> Array:
     a link carries 1/u of it; ``ranks_per_link`` is p/u, and ``ranks_inside`` is p.
     """
     return xp.asarray(dim.ranks_per_link) / dim.ranks_inside
-
-
-FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree, "flat_direct": flat_direct}
-"""The strategies that span every level at once, by name."""

@@ -123,7 +123,8 @@ def whitener(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
 
     The inverse of the Cholesky factor of field and noise.
 
-    >>> at = points(np.array([8.0, 8e3]), np.array([4.0, 4.0]), None, np.zeros(2), [""] * 2)
+    >>> sizes, ranks = np.array([8.0, 8e3]), np.array([4.0, 4.0])
+    >>> at = points(sizes, ranks, None, np.zeros(2), [""] * 2)
     >>> white = whitener(Discrepancy(), 2.0, at)
     >>> total = kernel(Discrepancy(), 2.0, at, at) + 0.03**2 * np.eye(2)
     >>> np.allclose(white @ total @ white.T, np.eye(2))
@@ -157,8 +158,8 @@ class Field:
         """Mean, variance and slopes by the parameters of the field at new points.
 
         The variance is of the field as far as the ranks reach; what the walk adds
-        beyond them is for the caller to add. A measurement that is off by more than three standard deviations of what the
-        others say counts as off by three.
+        beyond them is for the caller to add. A measurement that is off by more than
+        three standard deviations of what the others say counts as off by three.
 
         Returns:
           (Q,) mean and (Q,) variance, and (Q, n), in units of the series' scale.

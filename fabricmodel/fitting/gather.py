@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, cases, pad_rows
 from fabricmodel.fitting.discrepancy import Discrepancy, Points, points, whitener
 from fabricmodel.fitting.labels import algorithm_of, forced
-from fabricmodel.fitting.objective import Data
+from fabricmodel.fitting.objective import Data, Documented
 from fabricmodel.measurements import Measurements
 
 _SAME = (
@@ -65,9 +66,40 @@ def gather(fabric: Fabric, times: Measurements, discrepancy: Discrepancy) -> Gat
         series=tuple(owners),
         weights=tuple(weights),
         white=tuple(white),
+        documented=documented(fabric, tuple(at)),
         count=len(series),
     )
     return Gathered(data=data, series=series, repeat_sd=repeat_sd, at=at)
+
+
+def documented(fabric: Fabric, collectives: Sequence[str]) -> tuple[Documented, ...]:
+    """Put the documented switch points of the measured collectives as questions.
+
+    Past the switch one algorithm's time grows with size, the other's hardly: half of a
+    size's log spread is taken for that of the difference of the two.
+    """
+    found = []
+    for collective in collectives:
+        known = [x for x in fabric.switches if x.collective == collective]
+        if not known:
+            continue
+        whole = math.prod(float(level.capacity) for level in fabric.levels)
+        sizes = np.array([x.size_bytes for x in known])
+        rows = cases(fabric, collective, sizes, np.full(len(known), whole))
+        sides = [
+            [
+                [
+                    c.stage[0] == x.domain and c.algorithm == name
+                    for c in rows.tables.candidates
+                ]
+                for x, name in zip(known, names, strict=True)
+            ]
+            for names in ([x.below for x in known], [x.above for x in known])
+        ]
+        below, above = (np.array(side, float) for side in sides)
+        spread = 0.5 * np.array([x.spread for x in known])
+        found.append(Documented(rows=rows, below=below, above=above, spread=spread))
+    return tuple(found)
 
 
 def medians(times: Measurements) -> Measurements:

@@ -113,7 +113,7 @@ class FittedModel:
         ranks_per_node: np.ndarray,
         shape: tuple[int, ...],
     ) -> Prediction:
-        """Predict at points of the field, those of a known series with its own scale."""
+        """Predict at points of the field; those of a known series at its own scale."""
         sizes, ranks = 2.0**at.size, np.round(2.0**at.ranks)
         with jax.enable_x64(True):
             rows = cases(

@@ -12,7 +12,7 @@ from jax import Array
 
 from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import QUICK, Cases, seconds
+from fabricmodel.fitting.cases import QUICK, Cases, estimates, seconds
 from fabricmodel.fitting.parameters import Parameters
 
 DEGREES_OF_FREEDOM = 4.0
@@ -26,6 +26,22 @@ SCALE_SPREAD = 0.4
 
 
 @pytree
+class Documented:
+    """Sizes at which a library is documented to change its algorithm, K of them.
+
+    Attributes:
+      rows: the sizes, of one collective on the whole fabric.
+      below, above: (K, C) 1 for the candidate on that side.
+      spread: (K,) log standard deviation of the estimates' difference there.
+    """
+
+    rows: Cases
+    below: np.ndarray | Array
+    above: np.ndarray | Array
+    spread: np.ndarray | Array
+
+
+@pytree
 class Data:
     """Measured rows, grouped by collective, and the series each belongs to.
 
@@ -35,6 +51,7 @@ class Data:
       series: per group, (R,) which scale applies.
       weights: per group, (R,) 1, or 0 for a row that only pads the group.
       white: per group, (R, R) what makes its residuals independent.
+      documented: switch points, by collective.
       count: how many series there are.
     """
 
@@ -43,6 +60,7 @@ class Data:
     series: tuple[np.ndarray | Array, ...]
     weights: tuple[np.ndarray | Array, ...]
     white: tuple[np.ndarray | Array, ...]
+    documented: tuple[Documented, ...] = ()
     count: int = static(default=1)
 
 
@@ -88,7 +106,8 @@ def negative_log_posterior(
     -log p = sum_i [ log s_i + (v + 1)/2 log(1 + z_i^2 / v) ] + |vector|^2 / 2, with
     z = W (r / s): residuals r of log time in units of the scale s of their series,
     made independent by W, which knows field and noise (``fitting.discrepancy``), and v
-    degrees of freedom.
+    degrees of freedom. Where a switch of algorithm is documented, its library expects
+    both to take as long, give or take.
 
     Returns:
       The loss, and the residuals of all groups in units of the scale, one after
@@ -109,6 +128,11 @@ def negative_log_posterior(
         independent = jnp.asarray(white) @ scaled[-1]
         each = log_scale[series] + 0.5 * (nu + 1.0) * jnp.log1p(independent**2 / nu)
         total = total + jnp.sum(weight * each)
+    theta, _, _ = split(vector, parameters, data.count)
+    for known in data.documented:
+        expected = estimates(parameters.apply(fabric, theta), known.rows)
+        apart = jnp.sum((known.below - known.above) * expected, axis=1)
+        total = total + 0.5 * jnp.sum((apart / known.spread) ** 2)
     return total, jnp.concatenate(scaled)
 
 

@@ -109,7 +109,10 @@ def differences(
     parts = [
         value_and_grad(jnp.asarray(x)) for x in np.split(points, len(points) // batch)
     ]
-    outputs = [np.concatenate([np.asarray(p) for p in each]) for each in zip(*parts)]
+    outputs = [
+        np.concatenate([np.asarray(p) for p in each])
+        for each in zip(*parts, strict=True)
+    ]
     slopes = [
         (values[1 : size + 1] - values[size + 1 : 2 * size + 1]).T / (2.0 * _DIFFERENCE)
         for values in outputs

@@ -11,7 +11,7 @@ from jax import Array
 
 from fabricmodel.fabric import Fabric
 from fabricmodel.timing.collective import check_collective
-from fabricmodel.timing.price import believed_bias, candidate_seconds
+from fabricmodel.timing.price import candidate_estimates
 from fabricmodel.timing.table import CountTable, count_table
 
 
@@ -82,13 +82,4 @@ def switches(
 
 @jax.jit
 def _grid(table: CountTable, fabric: Fabric, sizes: Array) -> Array:
-    """Log of what the library takes each candidate to cost, in its best protocol."""
-    bias = believed_bias(table, fabric)
-
-    def estimates(size: Array) -> Array:
-        logs = jnp.log(candidate_seconds(table, fabric, size))
-        return jnp.min(
-            logs if bias is None else logs + bias.reshape(logs.shape), axis=1
-        )
-
-    return jax.vmap(estimates)(sizes)
+    return jax.vmap(lambda size: candidate_estimates(table, fabric, size))(sizes)
