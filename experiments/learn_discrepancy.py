@@ -24,7 +24,7 @@ import fabricmodel as fm
 from experiments.output import machine, write_json
 from experiments.validate import Group, split
 from experiments.validate_all import CASES
-from fabricmodel.fitting.discrepancy import Discrepancy, Points, whitener
+from fabricmodel.fitting.discrepancy import Discrepancy, Points, scaled, whitener
 from fabricmodel.fitting.gather import place_points
 
 LEARNED = ("field_sd", "field_octaves", "walk_sd", "walk_octaves", "noise_sd")
@@ -41,7 +41,7 @@ class Fitted:
 
     Attributes:
       series, collective: of the held-out rows.
-      model: that did not see them.
+      model: that did not see them, nor any other series.
       at: where they lie in the field, R of them.
       error: (R,) log measured less log of counts x prices.
       slopes: (R, n) of the latter by the parameters.
@@ -74,9 +74,10 @@ def fit_all(console: Console) -> list[Fitted]:
         model = fm.fit(group.fabric, group.fitted)
         for collective in sorted(set(group.held_out.collective.tolist())):
             part = group.held_out.select(collective=collective)
-            at = place_points(part, model.seen.series)
+            at = place_points(part)
             time, _, slopes, _ = model.priced(
                 collective,
+                name,
                 at,
                 part.algorithm.tolist(),
                 part.frame["topology_shape"].to_list(),
@@ -97,15 +98,23 @@ def fit_all(console: Console) -> list[Fitted]:
 
 def under(model: fm.FittedModel, discrepancy: Discrepancy) -> fm.FittedModel:
     """Keep a model's prices, and believe something else about what it misses."""
-    fields = {
-        name: dataclasses.replace(
-            field,
-            discrepancy=discrepancy,
-            white=whitener(discrepancy, field.anchor, field.at),
-        )
-        for name, field in model.fields.items()
-    }
-    return dataclasses.replace(model, discrepancy=discrepancy, fields=fields)
+    (series,) = model.seen.series
+    fields = list(model.fields.values())
+    shown = [(field.at, field.residual) for field in fields]
+    belief = scaled(discrepancy, shown, fields[0].anchor)
+    return dataclasses.replace(
+        model,
+        discrepancy=discrepancy,
+        beliefs={series: belief},
+        fields={
+            key: dataclasses.replace(
+                field,
+                discrepancy=belief,
+                white=whitener(belief, field.anchor, field.at),
+            )
+            for key, field in model.fields.items()
+        },
+    )
 
 
 def distances(
@@ -113,7 +122,7 @@ def distances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log error of each held-out row, and the standard deviation that was predicted."""
     model = under(fitted.model, discrepancy)
-    mean, variance, drift = model.missed(fitted.collective, fitted.at)
+    mean, variance, drift = model.missed(fitted.collective, fitted.series, fitted.at)
     slopes = fitted.slopes + drift
     prices = np.einsum("ri,ij,rj->r", slopes, model.covariance, slopes)
     return fitted.error - mean, np.sqrt(variance + prices)
