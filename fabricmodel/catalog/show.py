@@ -37,8 +37,8 @@ Rows = list[tuple[str, ...]]
 def listing() -> str:
     """List every fabric and every chip, a line each.
 
-    >>> print(listing().splitlines()[0])
-    86 fabrics
+    >>> [line.split()[0] for line in listing().splitlines()[1:3]]
+    ['a100-efa', 'a100-infiniband']
     """
     fabrics: Rows = [(name, load_entry(name).title) for name in list_fabrics()]
     chips: Rows = [(name, load_chip(name).title) for name in list_chips()]
@@ -132,6 +132,7 @@ def _about(entry: Entry) -> list[str]:
 def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
     """Name, value, range, confidence, source and note of a figure."""
     at = numbered.setdefault(figure.source, len(numbered) + 1)
+    _, unit = _scale(figure)
     name = figure.name.replace("crowd_byte_s", "crowd")
     for ending, word in _WORDS.items():
         name = name.removesuffix(ending) + word * name.endswith(ending)
@@ -139,7 +140,7 @@ def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
     span = f"{_plain(figure, figure.low)} to {_plain(figure, figure.high)}"
     return (
         name.replace("_", " "),
-        f"{_plain(figure, figure.value)} {_FACTORS[figure.unit][1]}".strip(),
+        f"{_plain(figure, figure.value)} {unit}".strip(),
         span if disagree else "",
         figure.confidence,
         f"[{at}]",
@@ -147,8 +148,14 @@ def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
     )
 
 
+def _scale(figure: Figure) -> tuple[float, str]:
+    """Factor and unit that people would use for a figure."""
+    small = figure.unit == "B" and figure.value < 1e9
+    return (1e-6, "MB") if small else _FACTORS[figure.unit]
+
+
 def _plain(figure: Figure, value: float) -> str:
-    number = value * _FACTORS[figure.unit][0]
+    number = value * _scale(figure)[0]
     return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
 
 
