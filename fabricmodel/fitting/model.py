@@ -114,13 +114,43 @@ class FittedModel:
         shape: tuple[int, ...],
     ) -> Prediction:
         """Predict at points of the field; those of a known series at its own scale."""
-        sizes, ranks = 2.0**at.size, np.round(2.0**at.ranks)
+        time, bound, slopes, terms = self.priced(
+            collective, at, labels, sides, ranks_per_node
+        )
+        missed, variance, drift = self.missed(collective, at)
+        slopes = slopes + drift
+        variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
+        whole = np.maximum(time * np.exp(missed), bound)
+        terms = {name: term.reshape(shape) for name, term in terms.items()}
+        if self.fields:
+            terms[MISSED] = (whole - time).reshape(shape)
+        return Prediction(
+            median_s=whole.reshape(shape),
+            log_sd=np.sqrt(variance).reshape(shape),
+            terms=terms,
+            warnings=self.seen.warnings(collective, 2.0**at.size, 2.0**at.ranks),
+        )
+
+    def priced(
+        self,
+        collective: str,
+        at: Points,
+        labels: Sequence[str],
+        sides: Sequence[str] | None,
+        ranks_per_node: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Counts x prices at each point, (R,), without what the model misses.
+
+        Returns:
+          Seconds, their bound, (R, n) slopes of the logarithm by the parameters, and
+          the seconds by cause.
+        """
         with jax.enable_x64(True):
             rows = cases(
                 self.fabric,
                 collective,
-                sizes,
-                ranks,
+                2.0**at.size,
+                np.round(2.0**at.ranks),
                 ranks_per_node,
                 [algorithm_of(label) for label in labels],
                 sides,
@@ -133,28 +163,20 @@ class FittedModel:
                 )
             )
         n = len(at)
-        time, bound, slopes = time[:n], bound[:n], slopes[:n]
-        missed, variance, drift = self._missed(collective, at)
+        found = grouped(names, terms[:, :n], (n,))
         extra = self._of_series(self.series_launch_s, at, 0.0)
-        slopes = slopes * (time / (time + extra))[:, None] + drift
-        variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
-        whole = np.maximum((time + extra) * np.exp(missed), bound)
-        found = grouped(names, terms[:, :n], shape)
         if self.series_launch_s:
-            found["launch"] = found.get("launch", 0.0) + extra.reshape(shape)
-        if self.fields:
-            found[MISSED] = (whole - time - extra).reshape(shape)
-        return Prediction(
-            median_s=whole.reshape(shape),
-            log_sd=np.sqrt(variance).reshape(shape),
-            terms=found,
-            warnings=self.seen.warnings(collective, sizes, ranks),
-        )
+            found["launch"] = found.get("launch", 0.0) + extra
+        slopes = slopes[:n] * (time[:n] / (time[:n] + extra))[:, None]
+        return time[:n] + extra, bound[:n], slopes, found
 
-    def _missed(
+    def missed(
         self, collective: str, at: Points
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log of what the model misses: mean, variance with noise, slopes."""
+        """Log of what the model misses at each point: mean, variance, slopes.
+
+        The variance holds the noise of a measurement and what larger scales may add.
+        """
         d = self.discrepancy
         scale = self._of_series(self.series_scale, at, self._typical_scale())
         repeats = self._of_series(
