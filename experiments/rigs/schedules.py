@@ -1,0 +1,326 @@
+"""What each rank sends and waits for, step by step: collectives as known schedules.
+
+One generator serves the ranks that run a collective over sockets and the event model
+that counts it. A program is a list of steps for each rank; a step posts its sends, then
+waits for its receives; messages between two ranks keep their order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from experiments.rigs.graph import lines
+
+Message = tuple[int, float]
+"""The other rank, and bytes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Sends posted at once, then the receives that the step waits for."""
+
+    sends: tuple[Message, ...] = ()
+    receives: tuple[Message, ...] = ()
+
+
+Program = list[list[Step]]
+
+
+def _exchange(to: int, sent: float, source: int, got: float) -> Step:
+    return Step(sends=((to, sent),), receives=((source, got),))
+
+
+def _passes(
+    ranks: list[int], steps: int, part: float, turn: int = 1
+) -> list[list[Step]]:
+    """Each of a ring of ranks hands a part on, so many times; nothing where alone."""
+    n = len(ranks)
+    if n == 1:
+        return [[]]
+    return [
+        [_exchange(ranks[(i + turn) % n], part, ranks[(i - turn) % n], part)] * steps
+        for i in range(n)
+    ]
+
+
+def _whole(ranks: int) -> list[int]:
+    return list(range(ranks))
+
+
+def ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
+    """Reduce-scatter, then all-gather: 2 (N - 1) passes of S/N."""
+    n = math.prod(sides)
+    return _passes(_whole(n), 2 * (n - 1), size / n)
+
+
+def ring_pass(sides: tuple[int, ...], size: float) -> Program:
+    """Half of that: the ring's all_gather, or its reduce_scatter."""
+    n = math.prod(sides)
+    return _passes(_whole(n), n - 1, size / n)
+
+
+def two_way_ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
+    """Half of the vector each way round."""
+    n = math.prod(sides)
+    ways = [_passes(_whole(n), 2 * (n - 1), size / n / 2, turn) for turn in (1, -1)]
+    return _together(*ways)
+
+
+def recursive_doubling(sides: tuple[int, ...], size: float) -> Program:
+    """All of S with the rank 1, 2, 4, … away; the extra ranks fold in and out."""
+    n = math.prod(sides)
+    program, power, real = _folded(n, size)
+    mask = 1
+    while mask < power:
+        for at in range(power):
+            other = real[at ^ mask]
+            program[real[at]].append(_exchange(other, size, other, size))
+        mask *= 2
+    return _unfolded(program, n, size)
+
+
+def halving_doubling(sides: tuple[int, ...], size: float) -> Program:
+    """Rabenseifner, textbook order: halves with the farthest partner first."""
+    return _halving(sides, size, nearest=False)
+
+
+def nearest_halving_doubling(sides: tuple[int, ...], size: float) -> Program:
+    """Rabenseifner as Open MPI does it: halves with the nearest partner first."""
+    return _halving(sides, size, nearest=True)
+
+
+def _halving(sides: tuple[int, ...], size: float, *, nearest: bool) -> Program:
+    """Halve, then double back; extra ranks trade halves first, and get the end."""
+    n = math.prod(sides)
+    program, power, real = _folded(n, size / 2, size / 2)
+    masks = [1 << bit for bit in range(power.bit_length() - 1)]
+    order = masks if nearest else masks[::-1]
+    rounds = [(mask, size / 2 ** (at + 1)) for at, mask in enumerate(order)]
+    for mask, part in rounds + rounds[::-1]:
+        for at in range(power):
+            other = real[at ^ mask]
+            program[real[at]].append(_exchange(other, part, other, part))
+    return _unfolded(program, n, size)
+
+
+def _folded(
+    n: int, size: float, returned: float = 0.0
+) -> tuple[Program, int, list[int]]:
+    """First 2 r ranks pair up, the even one hands its vector to the odd one.
+
+    Where something is returned, both send a part and the even one sends its result on.
+    """
+    power = 1 << (n.bit_length() - 1)
+    extra = n - power
+    program: Program = [[] for _ in range(n)]
+    for even in range(0, 2 * extra, 2):
+        odd = even + 1
+        if returned:
+            program[even].append(_exchange(odd, size, odd, returned))
+            program[odd].append(_exchange(even, returned, even, size))
+        program[even].append(Step(sends=((odd, size),)))
+        program[odd].append(Step(receives=((even, size),)))
+    real = [2 * i + 1 if i < extra else i + extra for i in range(power)]
+    return program, power, real
+
+
+def _unfolded(program: Program, n: int, size: float) -> Program:
+    extra = n - (1 << (n.bit_length() - 1))
+    for even in range(0, 2 * extra, 2):
+        program[even + 1].append(Step(sends=((even, size),)))
+        program[even].append(Step(receives=((even + 1, size),)))
+    return program
+
+
+def dim_ordered_all_reduce(sides: tuple[int, ...], size: float) -> Program:
+    """Ring reduce_scatter along each side, last first, then all_gather back."""
+    return _dim_ordered(sides, size, tuple(range(len(sides)))[::-1])
+
+
+def two_way_torus_all_reduce(sides: tuple[int, ...], size: float) -> Program:
+    """Half of the vector one order of the sides, half the other, at once."""
+    order = tuple(range(len(sides)))
+    return _together(
+        _dim_ordered(sides, size / 2, order), _dim_ordered(sides, size / 2, order[::-1])
+    )
+
+
+def _dim_ordered(
+    sides: tuple[int, ...], size: float, order: tuple[int, ...]
+) -> Program:
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    stages, part = [], size
+    for at in order:
+        part /= sides[at]
+        stages.append((at, part))
+    for at, part in stages + stages[::-1]:
+        for line in lines(sides, at):
+            passed = _passes(line, sides[at] - 1, part)
+            for rank, steps in zip(line, passed, strict=True):
+                program[rank] += steps
+    return program
+
+
+def pairwise_all_to_all(sides: tuple[int, ...], size: float) -> Program:
+    """N - 1 steps: S/N to the rank k ahead, S/N from the rank k behind."""
+    n = math.prod(sides)
+    return [
+        [_exchange((at + k) % n, size / n, (at - k) % n, size / n) for k in range(1, n)]
+        for at in range(n)
+    ]
+
+
+def flood_all_to_all(sides: tuple[int, ...], size: float) -> Program:
+    """Everything posted at once, the next rank first."""
+    n = math.prod(sides)
+    return [
+        [
+            Step(
+                sends=tuple(((at + k) % n, size / n) for k in range(1, n)),
+                receives=tuple(((at - k) % n, size / n) for k in range(1, n)),
+            )
+        ]
+        for at in range(n)
+    ]
+
+
+def binomial_broadcast(sides: tuple[int, ...], size: float) -> Program:
+    """Rank 0 first; in each round every holder sends to the rank 2^k further."""
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    reach = 1
+    while reach < n:
+        for at in range(min(reach, n - reach)):
+            program[at].append(Step(sends=((at + reach, size),)))
+            program[at + reach].append(Step(receives=((at, size),)))
+        reach *= 2
+    return program
+
+
+def chain_broadcast(
+    sides: tuple[int, ...], size: float, segment: float = 16384.0
+) -> Program:
+    """From rank to rank in segments, each passed on as it comes."""
+    n = math.prod(sides)
+    parts = [segment] * int(size // segment)
+    parts += [size % segment] if size % segment else []
+    program: Program = [[] for _ in range(n)]
+    for part in parts:
+        for at in range(n):
+            if at > 0:
+                program[at].append(Step(receives=((at - 1, part),)))
+            if at < n - 1:
+                program[at].append(Step(sends=((at + 1, part),)))
+    return program
+
+
+def shift(sides: tuple[int, ...], size: float) -> Program:
+    """Everyone to the next rank, once."""
+    return _passes(_whole(math.prod(sides)), 1, size)
+
+
+def ping_pong(sides: tuple[int, ...], size: float) -> Program:
+    """Rank 0 to rank 1 and back."""
+    program: Program = [[] for _ in range(math.prod(sides))]
+    program[0] = [Step(sends=((1, size),)), Step(receives=((1, size),))]
+    program[1] = [Step(receives=((0, size),)), Step(sends=((0, size),))]
+    return program
+
+
+def bruck_all_gather(sides: tuple[int, ...], size: float) -> Program:
+    """Bruck: 1, 2, 4, … blocks from the rank as far ahead, the rest last."""
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    reach = 1
+    while reach < n:
+        part = min(reach, n - reach) * size / n
+        for at in range(n):
+            program[at].append(
+                _exchange((at - reach) % n, part, (at + reach) % n, part)
+            )
+        reach *= 2
+    return program
+
+
+def doubling_all_gather(sides: tuple[int, ...], size: float) -> Program:
+    """Recursive doubling: with the rank 1, 2, 4, … away; powers of two."""
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    mask = 1
+    while mask < n:
+        for at in range(n):
+            part = mask * size / n
+            program[at].append(_exchange(at ^ mask, part, at ^ mask, part))
+        mask *= 2
+    return program
+
+
+def two_lane_ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
+    """Gloo's ring: two buffers in flight, which is two rings of half the vector."""
+    return _lanes(ring_all_reduce(sides, size / 2))
+
+
+def two_lane_ring_pass(sides: tuple[int, ...], size: float) -> Program:
+    """Gloo's ring all_gather, two buffers in flight."""
+    return _lanes(ring_pass(sides, size / 2))
+
+
+def _lanes(program: Program) -> Program:
+    """Run a program twice on the same hosts: rank r + N on the host of rank r."""
+    n = len(program)
+    second = [
+        [
+            Step(
+                sends=tuple((rank + n, size) for rank, size in step.sends),
+                receives=tuple((rank + n, size) for rank, size in step.receives),
+            )
+            for step in steps
+        ]
+        for steps in program
+    ]
+    return program + second
+
+
+def _together(*programs: Program) -> Program:
+    """Run programs of one shape side by side, step by step."""
+    return [
+        [
+            Step(
+                sends=tuple(m for step in steps for m in step.sends),
+                receives=tuple(m for step in steps for m in step.receives),
+            )
+            for steps in zip(*rank, strict=True)
+        ]
+        for rank in zip(*programs, strict=True)
+    ]
+
+
+Schedule = Callable[[tuple[int, ...], float], Program]
+
+SCHEDULES: dict[tuple[str, str], Schedule] = {
+    ("all_reduce", "ring"): ring_all_reduce,
+    ("all_reduce", "bidirectional_ring"): two_way_ring_all_reduce,
+    ("all_reduce", "recursive_doubling"): recursive_doubling,
+    ("all_reduce", "rabenseifner"): halving_doubling,
+    ("all_reduce", "torus_dim_ordered"): dim_ordered_all_reduce,
+    ("all_reduce", "torus_two_way"): two_way_torus_all_reduce,
+    ("all_gather", "ring"): ring_pass,
+    ("all_gather", "bruck"): bruck_all_gather,
+    ("all_gather", "recursive_doubling"): doubling_all_gather,
+    ("reduce_scatter", "ring"): ring_pass,
+    ("all_to_all", "pairwise"): pairwise_all_to_all,
+    ("all_to_all", "flood"): flood_all_to_all,
+    ("all_to_all", "linear"): flood_all_to_all,
+    ("broadcast", "binomial"): binomial_broadcast,
+    ("broadcast", "chain_seg16k"): chain_broadcast,
+    ("send_recv", "shift+1"): shift,
+    ("send_recv", "neighbour"): shift,
+    ("ping_pong", "neighbour"): ping_pong,
+    ("all_reduce", "xla_gloo_default"): two_lane_ring_all_reduce,
+    ("all_gather", "xla_gloo_default"): two_lane_ring_pass,
+    ("send_recv", "xla_gloo_default"): shift,
+}
+"""By collective and algorithm, as the tables name them."""
