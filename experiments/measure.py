@@ -18,6 +18,7 @@ Kubernetes, Cloud TPU).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import signal
@@ -283,10 +284,8 @@ def _measure_here(options: argparse.Namespace, console: Console) -> int:
 
 def _leave() -> None:
     """Leave the job; one that was interrupted has nobody left to wait for."""
-    try:
+    with contextlib.suppress(RuntimeError, ValueError):
         jax.distributed.shutdown()
-    except (RuntimeError, ValueError):
-        pass
 
 
 def _without(arguments: Sequence[str], name: str, values: int) -> list[str]:

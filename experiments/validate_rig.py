@@ -23,13 +23,13 @@ from experiments.output import machine, write_json
 from experiments.rigs import held_out, oddlink, ordinary, regimes
 from experiments.rigs.held_out import Prediction
 from experiments.rigs.prices import Fit, can_count
-from experiments.rigs.table import Cell, read
+from experiments.rigs.table import Cell, Fabric, read
 from experiments.validate import score
 
 DELAY_EXCESS_S, RATE_ERROR = 0.8e-3, 0.02
 """What a step may cost above the wire's delay: software. Error allowed to a rate."""
 
-SWITCH_ERROR = 0.25
+SWITCH_ERROR, LEVEL_ERROR = 0.25, 0.05
 
 
 def prices_table(fits: Sequence[Fit]) -> list[dict[str, Any]]:
@@ -134,25 +134,27 @@ def _bracket(found: regimes.Switch) -> list[float]:
 def odd_links(
     cells: Sequence[Cell], fits: Sequence[Fit], progress: Any
 ) -> list[dict[str, Any]]:
-    """Look for the odd link on every topology that has one, and on a plain ring."""
-    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    """Look for the odd link on every ring that has one, and on plain rings of four."""
+    groups: dict[tuple[str, Fabric, str], list[Cell]] = {}
     for cell in cells:
-        fitted = held_out.speaker(cell.fabric, fits)
-        plain = cell.wiring.name == "ring4" and cell.algorithm in oddlink.TELLING
-        if (cell.wiring.odd or plain) and can_count(cell) and fitted is not None:
-            if cell.wiring.odd or cell.fabric.rig == "netns_tun_relay":
-                key = (cell.fabric.rig, cell.fabric, cell.wiring.name)
-                groups.setdefault(key, []).append(cell)
+        kind, name = cell.wiring.kind, cell.wiring.name
+        looked_at = kind == "ring" and len(cell.wiring.odd) == 1
+        control = name == "ring4" and cell.algorithm in oddlink.TELLING
+        sockets = cell.fabric.rig.startswith(held_out.SOCKETS)
+        if (looked_at or (control and sockets)) and can_count(cell):
+            groups.setdefault((cell.fabric.rig, cell.fabric, name), []).append(cell)
     rows = []
     for (rig, fabric, topology), found in progress(list(groups.items())):
         fitted = held_out.speaker(fabric, fits)
-        assert fitted is not None
+        if fitted is None:
+            continue
         finding = oddlink.find(found, fitted)
-        stated = found[0].wiring.odd
+        stated = next(iter(found[0].wiring.odd), None)
         best = finding.suspects[0]
         rows.append(
             {
                 "rig": rig,
+                "fabric": fabric.name,
                 "topology": topology,
                 "stated": _link(stated),
                 "suspects": [_link(link) for link in finding.equal()],
@@ -165,6 +167,50 @@ def odd_links(
                 "met": finding.named(stated) == stated,
             }
         )
+    return rows
+
+
+def levels_table(cells: Sequence[Cell], fits: Sequence[Fit]) -> list[dict[str, Any]]:
+    """Price both levels of every two-level topology, from its own cells."""
+    groups: dict[tuple[Fabric, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.wiring.kind == "twolevel" and can_count(cell) and cell.conclusive:
+            groups.setdefault((cell.fabric, cell.wiring.name), []).append(cell)
+    rows = []
+    for (fabric, topology), found in groups.items():
+        fitted = held_out.speaker(fabric, fits)
+        if fitted is None:
+            continue
+        odd = found[0].wiring.odd
+        got = oddlink.factors(found, fitted, odd, others_byte=True)
+        further, faster = found[0].odd
+        # What the software adds to a step is not the link's: delay alone is compared.
+        inner = (fitted.prices.delay_s * got.others_delay, got.others_byte)
+        true = (fabric.delay_s, fabric.goodput_Bps)
+        rate = 1.0 / (fitted.prices.byte_s * inner[1])
+        levels = {
+            "inside": ((inner[0], rate), true),
+            "between": (
+                (inner[0] * got.delay, rate / got.byte),
+                (true[0] * further, true[1] * faster),
+            ),
+        }
+        for level, (fit_, set_) in levels.items():
+            errors = [a / b - 1.0 for a, b in zip(fit_, set_, strict=True)]
+            rows.append(
+                {
+                    "rig": fabric.rig,
+                    "topology": topology,
+                    "level": level,
+                    "delay_us": fit_[0] * 1e6,
+                    "true_delay_us": set_[0] * 1e6,
+                    "delay_error": errors[0],
+                    "goodput_Bps": fit_[1],
+                    "true_goodput_Bps": set_[1],
+                    "rate_error": errors[1],
+                    "met": max(map(abs, errors)) <= LEVEL_ERROR,
+                }
+            )
     return rows
 
 
@@ -219,6 +265,7 @@ def run(path: Path, console: Console) -> dict[str, Any]:
         "prices": table,
         "regimes": regimes_table(fits, cells),
         "odd_links": odd_links(cells, fits, partial(show, description="Odd links")),
+        "levels": levels_table(cells, fits),
         "stretch": {"factor": wider, "misses": misses},
         "inconclusive_cells": sum(not cell.conclusive for cell in cells),
         "unpredicted": _reasons([*rows, *rest]),
@@ -277,8 +324,8 @@ def summary(result: dict[str, Any]) -> list[str]:
     for row in result["prices"]:
         mark = "ok  " if row["met"] else "MISS"
         lines.append(
-            f"{mark} {row['fabric']}: {row['price']} {row['fitted']:,.0f} {row['unit']}, "
-            f"true {row['true']:,.0f} ({row['error']:+.2%}, by {row['by']})"
+            f"{mark} {row['fabric']}: {row['price']} {row['fitted']:,.0f} "
+            f"{row['unit']}, true {row['true']:,.0f} ({row['error']:+.2%}, by {row['by']})"
         )
     for row in result["topologies"]:
         lines.append(
@@ -297,12 +344,19 @@ def summary(result: dict[str, Any]) -> list[str]:
             lines.append(f"     {row['fabric']}: bucket of {row['bucket_bytes']:.0f} B")
     for row in result["odd_links"]:
         lines.append(f"     {row['rig']} {row['topology']}: {row['said']}")
+    for row in result["levels"]:
+        lines.append(
+            f"     {row['rig']} {row['topology']} {row['level']}: delay "
+            f"{row['delay_us']:,.0f} us ({row['delay_error']:+.1%}), goodput "
+            f"{row['goodput_Bps']:,.0f} B/s ({row['rate_error']:+.1%})"
+        )
     for name in ("fit", "held_out"):
         found = result[name]
         if found["n"]:
             lines.append(
-                f"{name}: {found['n']} rows, median error "
-                f"{found['median_abs_rel_err']:.2%}, p90 {found['p90_abs_rel_err']:.2%}, "
+                f"{name}: {found['n']} rows, "
+                f"median error {found['median_abs_rel_err']:.2%}, "
+                f"p90 {found['p90_abs_rel_err']:.2%}, "
                 f"90 % interval covers {found['coverage_90']:.0%}, "
                 f"{found['median_interval_ratio']:.2f}x wide"
             )

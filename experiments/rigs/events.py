@@ -128,7 +128,7 @@ def _counts(**counts: float) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Message:
-    """One message on its way: counts of the moments its head and tail come to a node."""
+    """One message on its way: the moments when its head and its tail come to a node."""
 
     source: int
     target: int

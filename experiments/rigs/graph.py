@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import re
@@ -37,28 +38,44 @@ class Graph:
       sides: of the torus or of the two levels; one number otherwise.
       hosts: nodes 0 to hosts - 1 run ranks, further ones only route.
       edges: pairs of nodes, each a link in both directions.
-      odd: the one edge that is slower or longer than the others, if any.
+      odd: the edges that are slower or longer than the others: the one that the name
+        of a ring gives, the links between the units of two levels, or none.
     """
 
     name: str
     sides: tuple[int, ...]
     hosts: int
     edges: tuple[Link, ...]
-    odd: Link | None = None
+    odd: tuple[Link, ...] = ()
 
     @property
     def kind(self) -> str:
         """The name without its numbers: ``ring``, ``torus``, …"""
         return re.sub(r"\d.*", "", self.name)
 
+    @functools.cache  # noqa: B019 (graphs are few and small)
     def routes(self) -> dict[Link, tuple[Link, ...]]:
         """Directed links from each host to each other, along shortest paths.
 
         Where two are equally short, a node prefers its higher-numbered neighbours,
         the lowest of them first, then its lower-numbered ones.
         """
+        after = {node: self.next_hops(node) for node in self.near()}
+        paths: dict[Link, tuple[Link, ...]] = {}
+        for start in range(self.hosts):
+            for end in range(self.hosts):
+                path, at = [], start
+                while at != end:
+                    path.append((at, after[at][end]))
+                    at = after[at][end]
+                if path:
+                    paths[start, end] = tuple(path)
+        return paths
+
+    def next_hops(self, node: int) -> dict[int, int]:
+        """Neighbour that a node hands packets on to, for each host but itself."""
         near = self.near()
-        paths = {}
+        found = {}
         for end in range(self.hosts):
             far = {end: 0}
             queue = deque([end])
@@ -68,15 +85,9 @@ class Graph:
                     if other not in far:
                         far[other] = far[here] + 1
                         queue.append(other)
-            for start in range(self.hosts):
-                path, at = [], start
-                while at != end:
-                    after = next(x for x in near[at] if far[x] == far[at] - 1)
-                    path.append((at, after))
-                    at = after
-                if path:
-                    paths[start, end] = tuple(path)
-        return paths
+            if node != end:
+                found[end] = next(x for x in near[node] if far[x] == far[node] - 1)
+        return found
 
     def near(self) -> dict[int, list[int]]:
         """Neighbours of each node, in the order in which routes prefer them."""
@@ -87,6 +98,7 @@ class Graph:
         }
 
 
+@functools.cache
 def graph(name: str) -> Graph:
     """Build a graph from its name.
 
@@ -98,7 +110,7 @@ def graph(name: str) -> Graph:
     >>> graph("star4").routes()[0, 3]
     ((0, 4), (4, 3))
     >>> graph("ring4_slowlink1-2").odd
-    (1, 2)
+    ((1, 2),)
     """
     pattern = (
         r"(ring|line|star|full|torus|twolevel)(\d+(?:x\d+)*)(?:_(\w+link)(\d+)-(\d+))?"
@@ -111,11 +123,13 @@ def graph(name: str) -> Graph:
     sides = tuple(int(part) for part in numbers.split("x"))
     hosts = math.prod(sides)
     edges = tuple(dict.fromkeys(_EDGES[kind](sides)))
-    odd = None
+    odd: tuple[Link, ...] = ()
     if a is not None:
-        odd = (min(int(a), int(b)), max(int(a), int(b)))
-        if odd not in edges:
+        odd = ((min(int(a), int(b)), max(int(a), int(b))),)
+        if odd[0] not in edges:
             raise FabricError("topology", f"{name!r} has no link {a}-{b}", "Name one")
+    if kind == "twolevel":
+        odd = tuple(e for members in lines(sides, 0) for e in _ring(members))
     return Graph(name=name, sides=sides, hosts=hosts, edges=edges, odd=odd)
 
 

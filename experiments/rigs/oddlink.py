@@ -9,7 +9,7 @@ better than no suspect at all.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -95,40 +95,91 @@ def find(cells: Sequence[Cell], fitted: Fit) -> Finding:
       fitted: prices of the rig's plain rings.
     """
     edges = cells[0].wiring.edges
-    suspects = [_suspect(cells, fitted, link) for link in (None, *edges)]
+    suspects = []
+    for link in (None, *edges):
+        found = factors(cells, fitted, () if link is None else (link,))
+        suspects.append(
+            Suspect(
+                link=link,
+                delay=found.delay,
+                byte=found.byte,
+                others_delay=found.others_delay,
+                loss=found.loss,
+            )
+        )
     ranked = sorted(suspects, key=lambda suspect: suspect.loss)
     return Finding(topology=cells[0].wiring.name, suspects=tuple(ranked))
 
 
-def _suspect(cells: Sequence[Cell], fitted: Fit, link: Link | None) -> Suspect:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Factors:
+    """Two kinds of links against those of the fitted rings.
+
+    Attributes:
+      others_delay, others_byte: of the ordinary links.
+      delay, byte: of the odd ones, against the ordinary ones.
+      loss: negative log evidence, up to a constant.
+    """
+
+    others_delay: float
+    others_byte: float
+    delay: float
+    byte: float
+    loss: float
+
+
+def factors(
+    cells: Sequence[Cell],
+    fitted: Fit,
+    odd: Collection[Link],
+    *,
+    others_byte: bool = False,
+) -> Factors:
+    """Fit delay and price of a byte of the odd links, and the delay of the others.
+
+    Args:
+      cells: of one topology.
+      fitted: prices of the rig's plain rings.
+      odd: links that share one delay and one price of a byte; may be empty.
+      others_byte: whether the ordinary links' price of a byte is free as well.
+    """
     times = np.log([cell.time_s for cell in cells])
     edges = cells[0].wiring.edges
     noise = max(fitted.noise, _NOISE)
+    free = [True, others_byte, bool(odd), bool(odd)]
+
+    def spread(logs: np.ndarray) -> np.ndarray:
+        whole = np.zeros(4)
+        whole[free] = logs
+        return whole
 
     def residuals(logs: np.ndarray) -> np.ndarray:
-        others, delay, byte = np.exp(np.append(logs, [0.0, 0.0])[:3])
-        scale = {edge: (float(others), 1.0) for edge in edges}
-        if link is not None:
-            scale[link] = (float(others * delay), float(byte))
+        others, other_byte, delay, byte = np.exp(spread(logs)).tolist()
+        scale = {
+            edge: (others * delay, other_byte * byte)
+            if edge in odd
+            else (others, other_byte)
+            for edge in edges
+        }
         guess = np.log([fitted.predict(cell, scale)[0] for cell in cells])
         gap = (guess - times) / noise
         gap = np.sign(gap) * 2.0 * np.sqrt(np.log1p(gap**2 / 4.0))
         return np.concatenate([gap, logs / BELIEF])
 
-    free = 1 if link is None else 3
-    starts = [np.zeros(free)]
-    if link is not None:  # either end of what it could be: a long link, or a slow one
-        starts += [np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 0.7])]
-        starts += [np.array([-0.7, 1.5, 0.0])]
+    # From no difference, and from either end of what it could be: long, or slow.
+    starts = [[0.0] * 4]
+    if odd:
+        starts += [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.7], [-0.7, 0.0, 1.5, 0.0]]
     tried = [
-        least_squares(residuals, start, diff_step=1e-3, max_nfev=40) for start in starts
+        least_squares(residuals, np.array(start)[free], diff_step=1e-3, max_nfev=40)
+        for start in starts
     ]
     best = min(tried, key=lambda each: each.cost)
-    others, delay, byte = np.exp(np.append(best.x, [0.0, 0.0])[:3])
-    return Suspect(
-        link=link,
-        delay=float(delay),
-        byte=float(byte),
-        others_delay=float(others),
-        loss=float(best.cost + 0.5 * free * np.log(len(cells))),
+    others, other_byte, delay, byte = np.exp(spread(best.x)).tolist()
+    return Factors(
+        others_delay=others,
+        others_byte=other_byte,
+        delay=delay,
+        byte=byte,
+        loss=float(best.cost + 0.5 * sum(free) * np.log(len(cells))),
     )

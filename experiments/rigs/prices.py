@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 
 from experiments.rigs.events import NAMES, PLAIN, Prices, Regime, critical_path
 from experiments.rigs.graph import Link
-from experiments.rigs.schedules import SCHEDULES, Program, nearest_halving_doubling
+from experiments.rigs.schedules import Program, nearest_halving_doubling, schedule
 from experiments.rigs.table import Cell, Fabric, scales
 
 PRIOR = {
@@ -78,15 +78,16 @@ class Fit:
 
 def can_count(cell: Cell) -> bool:
     """Whether the schedule of a cell is known."""
-    return (cell.collective, cell.algorithm) in SCHEDULES
+    return schedule(cell.collective, cell.algorithm) is not None
 
 
 def program(cell: Cell) -> Program:
     """Return the schedule of a cell."""
-    schedule = SCHEDULES[cell.collective, cell.algorithm]
+    steps = schedule(cell.collective, cell.algorithm)
+    assert steps is not None
     if cell.algorithm == "rabenseifner" and "openmpi" in cell.fabric.rig:
-        schedule = nearest_halving_doubling
-    return schedule(cell.wiring.sides, cell.size_bytes)
+        steps = nearest_halving_doubling
+    return steps(cell.wiring.sides, cell.size_bytes)
 
 
 def count(

@@ -8,7 +8,9 @@ waits for its receives; messages between two ranks keep their order.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import re
 from collections.abc import Callable
 
 from experiments.rigs.graph import lines
@@ -222,11 +224,13 @@ def shift(sides: tuple[int, ...], size: float) -> Program:
     return _passes(_whole(math.prod(sides)), 1, size)
 
 
-def ping_pong(sides: tuple[int, ...], size: float) -> Program:
-    """Rank 0 to rank 1 and back."""
+def ping_pong(
+    sides: tuple[int, ...], size: float, one: int = 0, other: int = 1
+) -> Program:
+    """From one rank to another and back, the first two if none are named."""
     program: Program = [[] for _ in range(math.prod(sides))]
-    program[0] = [Step(sends=((1, size),)), Step(receives=((1, size),))]
-    program[1] = [Step(receives=((0, size),)), Step(sends=((0, size),))]
+    program[one] = [Step(sends=((other, size),)), Step(receives=((other, size),))]
+    program[other] = [Step(receives=((one, size),)), Step(sends=((one, size),))]
     return program
 
 
@@ -324,3 +328,19 @@ SCHEDULES: dict[tuple[str, str], Schedule] = {
     ("send_recv", "xla_gloo_default"): shift,
 }
 """By collective and algorithm, as the tables name them."""
+
+
+def schedule(collective: str, algorithm: str) -> Schedule | None:
+    """Find a schedule by its names; a ping-pong may name its ranks, ``pair1-2``.
+
+    >>> program = schedule("ping_pong", "pair1-2")((4,), 8.0)
+    >>> [len(steps) for steps in program]
+    [0, 2, 2, 0]
+    >>> schedule("all_reduce", "magic") is None
+    True
+    """
+    pair = re.fullmatch(r"pair(\d+)-(\d+)", algorithm)
+    if pair and collective == "ping_pong":
+        one, other = int(pair[1]), int(pair[2])
+        return functools.partial(ping_pong, one=one, other=other)
+    return SCHEDULES.get((collective, algorithm))

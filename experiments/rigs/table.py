@@ -74,7 +74,7 @@ class Cell:
     Attributes:
       fabric: it ran on; of a topology with an odd link, of the ordinary links.
       wiring: the graph.
-      odd: (delay, rate) of the odd link against the others, if there is one.
+      odd: (delay, rate) of the odd links against the others, if there are any.
       collective, algorithm: as in ``schedules.SCHEDULES``.
       size_bytes: of the full vector; of one message for send_recv and ping_pong.
       times_s: of each repeat; there and back for a ping_pong.
@@ -206,9 +206,9 @@ def _odd_link(notes: str) -> tuple[dict[str, float], dict[str, float]]:
     found: tuple[dict[str, float], dict[str, float]] = ({}, {})
     number = r"([\d.]+(?:e\d+)?)"
     for at_, word in enumerate(("links", "link")):
-        if rate := re.search(rf"\b{word} [\d,-]+ at {number} B/s", notes):
+        if rate := re.search(rf"\b{word} [\w,-]+ at {number} B/s", notes):
             found[at_]["rate"] = float(rate[1])
-        if delay := re.search(rf"\b{word} [\d,-]+ delay {number}us", notes):
+        if delay := re.search(rf"\b{word} [\w,-]+ delay {number}us", notes):
             found[at_]["delay"] = float(delay[1]) * 1e-6
     return found
 
@@ -218,8 +218,10 @@ def scales(cell: Cell, base: Fabric) -> dict[Link, tuple[float, float]]:
     own = cell.fabric
     delay = own.delay_s / base.delay_s if base.delay_s > 0 else 1.0
     byte = base.goodput_Bps / own.goodput_Bps if own.rate_Bps > 0 else 1.0
-    found = {edge: (delay, byte) for edge in cell.wiring.edges}
-    if cell.wiring.odd is not None:
-        further, faster = cell.odd
-        found[cell.wiring.odd] = (delay * further, byte / faster)
-    return found
+    further, faster = cell.odd
+    return {
+        edge: (delay * further, byte / faster)
+        if edge in cell.wiring.odd
+        else (delay, byte)
+        for edge in cell.wiring.edges
+    }
