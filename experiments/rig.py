@@ -1,13 +1,13 @@
-"""A network whose truth is known: built, measured, fitted and compared, on this machine.
+"""A network whose truth is known: built, measured, fitted and compared right here.
 
 Hosts are network namespaces, links a user-space relay of known delay and rate; small
 socket collectives run over them, their prices are fitted from rings of 2 to 4, and the
 other topologies are predicted. Needs Linux and root; nothing is left behind.
 
-    python -m experiments.rig                  # the set of a CI job, two minutes at most
+    python -m experiments.rig                  # the set of a CI job, in two minutes
     python -m experiments.rig --set odd        # rings with a slow and with a long link
     python -m experiments.rig --set levels     # two levels, fast inside, slow between
-    python -m experiments.rig --set jax        # JAX processes through experiments.measure
+    python -m experiments.rig --set jax        # JAX through experiments.measure
     python -m experiments.rig --topology star4 --delay 2ms --rate 40
 """
 

@@ -134,7 +134,7 @@ def _bracket(found: regimes.Switch) -> list[float]:
 def odd_links(
     cells: Sequence[Cell], fits: Sequence[Fit], progress: Any
 ) -> list[dict[str, Any]]:
-    """Look for the odd link on every ring that has one, and on plain rings of four."""
+    """Look for the odd link on every ring that has one, and on one plain ring."""
     groups: dict[tuple[str, Fabric, str], list[Cell]] = {}
     for cell in cells:
         kind, name = cell.wiring.kind, cell.wiring.name
@@ -144,6 +144,9 @@ def odd_links(
         if (looked_at or (control and sockets)) and can_count(cell):
             groups.setdefault((cell.fabric.rig, cell.fabric, name), []).append(cell)
     rows = []
+    controls = [key for key in groups if not groups[key][0].wiring.odd]
+    for key in controls[1:]:  # one plain ring shows that nothing is found in it
+        del groups[key]
     for (rig, fabric, topology), found in progress(list(groups.items())):
         fitted = held_out.speaker(fabric, fits)
         if fitted is None:
@@ -249,8 +252,7 @@ def run(path: Path, console: Console) -> dict[str, Any]:
     if not fits:
         what = "no shaped rig with a ring of 2 to 4 hosts"
         raise fm.MeasurementError(str(path), what, "Measure one, with its truth")
-    wider, misses = held_out.stretch(fits)
-    predictions = held_out.predict(cells, fits, wider)
+    predictions = held_out.predict(cells, fits)
     rows = rows_of(predictions)
     judged = [row for row in rows if row["conclusive"]]
     table = prices_table(fits)
@@ -266,7 +268,6 @@ def run(path: Path, console: Console) -> dict[str, Any]:
         "regimes": regimes_table(fits, cells),
         "odd_links": odd_links(cells, fits, partial(show, description="Odd links")),
         "levels": levels_table(cells, fits),
-        "stretch": {"factor": wider, "misses": misses},
         "inconclusive_cells": sum(not cell.conclusive for cell in cells),
         "unpredicted": _reasons([*rows, *rest]),
         "machine": machine(),
@@ -325,7 +326,8 @@ def summary(result: dict[str, Any]) -> list[str]:
         mark = "ok  " if row["met"] else "MISS"
         lines.append(
             f"{mark} {row['fabric']}: {row['price']} {row['fitted']:,.0f} "
-            f"{row['unit']}, true {row['true']:,.0f} ({row['error']:+.2%}, by {row['by']})"
+            f"{row['unit']}, true {row['true']:,.0f} ({row['error']:+.2%}, "
+            f"by {row['by']})"
         )
     for row in result["topologies"]:
         lines.append(

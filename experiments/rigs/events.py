@@ -4,7 +4,7 @@ Messages queue at every directed link, first come first served, and are cut thro
 one packet. Each moment carries the counts of the chain of events that led to it, so
 that the end of the collective is ``counts . prices`` of its critical path:
 
-    T = messages overhead_s + hops delay_s + bytes byte_s + turns relay_s
+    T = messages overhead_s + hops delay_s + bytes byte_s + wakings wake_s
         + handshakes handshake_s
 
 The counts are those of the prices they were taken at; near them the time is linear.
@@ -25,7 +25,7 @@ from experiments.rigs.schedules import Program, Step
 from fabricmodel.errors import FabricError
 
 PACKET_BYTES = 1448.0
-NAMES = ("overhead_s", "delay_s", "byte_s", "relay_s", "handshake_s")
+NAMES = ("overhead_s", "delay_s", "byte_s", "wake_s", "handshake_s")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,15 @@ class Prices:
       overhead_s: of a message at its ends: software, wake-up of the receiver.
       delay_s: of crossing a link.
       byte_s: of a byte of payload on a link, the inverse of the goodput.
-      relay_s: of a message's turn at the one process that relays every link.
+      wake_s: of waking a rank whose messages have come; ranks that wait for the same
+        moment are woken one after another, for they share the machine.
       handshake_s: of one trip of a handshake, for every hop it goes.
     """
 
     overhead_s: float
     delay_s: float
     byte_s: float
-    relay_s: float = 0.0
+    wake_s: float = 0.0
     handshake_s: float = 0.0
 
     def vector(self) -> np.ndarray:
@@ -92,8 +93,8 @@ def critical_path(
       packet_bytes: payload of a packet.
 
     Returns:
-      (5,) messages, hops (weighted by their delay), bytes (by their price), turns at
-      the relay, and hops of handshakes.
+      (5,) messages, hops (weighted by their delay), bytes (by their price), wakings,
+      and hops of handshakes.
     """
     routes, scale, hosts = graph.routes(), scale or {}, graph.hosts
     links: dict[Link, _Lane] = {}
@@ -105,20 +106,17 @@ def critical_path(
         pair: _counts(handshake_s=sum(links[link].delay for link in path))
         for pair, path in routes.items()
     }
-    relay = np.zeros(len(NAMES))
     run = _Run(program, prices.vector(), regime, trips, hosts)
     for rank in range(len(program)):
         run.advance(rank)
     while run.queue:
         _, _, message = heapq.heappop(run.queue)
         path = routes[message.source % hosts, message.target % hosts]
-        relay = run.later(message.head, relay) + _counts(relay_s=1.0)
-        message = dataclasses.replace(message, head=relay)
-        message = links[path[message.at]].carry(message, run.later, packet_bytes)
-        if message.at < len(path):
-            run.send(message)
-        else:
+        if message.at == len(path):
             run.arrive(message)
+            continue
+        message = links[path[message.at]].carry(message, run.later, packet_bytes)
+        run.send(message, whole=message.at == len(path))
     return run.end()
 
 
@@ -188,6 +186,7 @@ class _Run:
         self.waits: dict[Link, deque[np.ndarray]] = defaultdict(deque)
         self.now = [np.zeros(len(NAMES)) for _ in program]
         self.step = [0] * len(program)
+        self.woken = np.zeros(len(NAMES))
         self.got: dict[Link, deque[np.ndarray]] = defaultdict(deque)
         self.posted = [False] * len(program)
         self.queue: list[tuple[float, int, _Message]] = []
@@ -196,8 +195,10 @@ class _Run:
     def later(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         return one if one @ self.prices_s >= other @ self.prices_s else other
 
-    def send(self, message: _Message) -> None:
-        time = float(message.head @ self.prices_s)
+    def send(self, message: _Message, whole: bool = False) -> None:
+        """Put a message among the events: its head at a link, or all of it at a host."""
+        moment = message.tail if whole else message.head
+        time = float(moment @ self.prices_s)
         heapq.heappush(self.queue, (time, next(self.order), message))
 
     def arrive(self, message: _Message) -> None:
@@ -218,6 +219,11 @@ class _Run:
             for source, _ in step.receives:
                 ready = self.got[source, rank].popleft()
                 self.now[rank] = self.later(self.now[rank], ready)
+            if step.receives:
+                self.woken = self.later(self.now[rank], self.woken) + _counts(
+                    wake_s=1.0
+                )
+                self.now[rank] = self.woken
             self.step[rank] += 1
             self.posted[rank] = False
 

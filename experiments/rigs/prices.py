@@ -23,7 +23,7 @@ PRIOR = {
     "overhead_s": (2e-4, 1.0),
     "delay_s": (3e-3, 2.0),
     "byte_s": (3e-7, 2.0),
-    "relay_s": (3e-5, 0.5),
+    "wake_s": (3e-5, 0.5),
     "handshake_s": (3e-3, 2.0),
 }
 """Median and log spread of the belief in each price, before anything is measured: a
@@ -62,7 +62,7 @@ class Fit:
     @property
     def round_s(self) -> float:
         """Seconds of a message to a neighbour before its bytes: the delay of a step."""
-        return self.prices.overhead_s + self.prices.relay_s + self.prices.delay_s
+        return self.prices.overhead_s + self.prices.wake_s + self.prices.delay_s
 
     def predict(
         self, cell: Cell, scale: Mapping[Link, tuple[float, float]] | None = None

@@ -15,7 +15,8 @@ import jax
 
 PREFIXES = (
     "NCCL_", "RCCL_", "NEURON_", "FI_", "XLA_", "JAX_", "LIBTPU_", "TPU_",
-    "CUDA_VISIBLE", "ROCR_", "HSA_", "GLOO_", "UCX_", "OMPI_", "OMP_", "SLURM_JOB_NUM", "SLURM_NTASKS",
+    "CUDA_VISIBLE", "ROCR_", "HSA_", "GLOO_", "UCX_", "OMPI_", "OMP_",
+    "SLURM_JOB_NUM", "SLURM_NTASKS",
 )  # fmt: skip
 """Of environment variables that change how collectives run."""
 
