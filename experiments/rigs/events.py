@@ -196,7 +196,7 @@ class _Run:
         return one if one @ self.prices_s >= other @ self.prices_s else other
 
     def send(self, message: _Message, whole: bool = False) -> None:
-        """Put a message among the events: its head at a link, or all of it at a host."""
+        """Put a message among the events: its head at a link, or its end at a host."""
         moment = message.tail if whole else message.head
         time = float(moment @ self.prices_s)
         heapq.heappush(self.queue, (time, next(self.order), message))

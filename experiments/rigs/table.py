@@ -204,7 +204,7 @@ def _odd_link(notes: str) -> tuple[dict[str, float], dict[str, float]]:
     ({'rate': 5000000.0}, {'rate': 2500000.0})
     """
     found: tuple[dict[str, float], dict[str, float]] = ({}, {})
-    number = r"([\d.]+(?:e\d+)?)"
+    number = r"([\d.]+(?:e[+]?\d+)?)"
     for at_, word in enumerate(("links", "link")):
         if rate := re.search(rf"\b{word} [\w,-]+ at {number} B/s", notes):
             found[at_]["rate"] = float(rate[1])
