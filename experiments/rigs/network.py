@@ -162,6 +162,10 @@ def network(graph: Graph, wires: Mapping[Link, Wire]) -> Iterator[Network]:
             child.kill()
         for child in children:
             child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -59,7 +59,7 @@ def boot_id() -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-def torus(devices: Sequence[jax.Device]) -> str:
+def torus(devices: Sequence[Any]) -> str:
     """Sides of the torus that whole chips of these devices fill, as ``4x4x2``, or "".
 
     Only where the devices have coordinates (TPU) and fill a box of them.
@@ -77,7 +77,7 @@ def torus(devices: Sequence[jax.Device]) -> str:
     return "x".join(str(side) for side in sides if side > 1)
 
 
-def _device(device: jax.Device) -> dict[str, Any]:
+def _device(device: Any) -> dict[str, Any]:
     found = {name: getattr(device, name, None) for name in _DEVICE_FIELDS}
     return {
         name: list(value) if isinstance(value, tuple) else value

@@ -105,10 +105,10 @@ def operand(at: Point) -> Array:
     sharding = NamedSharding(at.mesh, everywhere)
     shape = (at.mesh.size * held,)
 
-    def zeros(index: tuple[slice, ...]) -> np.ndarray:
-        part = index[0]
-        stop = shape[0] if part.stop is None else part.stop
-        return np.zeros(stop - (part.start or 0), np.float32)
+    def zeros(index: tuple[slice, ...] | None) -> np.ndarray:
+        part = index[0] if index else slice(None)
+        start, stop, _ = part.indices(shape[0])
+        return np.zeros(stop - start, np.float32)
 
     return jax.make_array_from_callback(shape, sharding, zeros)
 

@@ -71,7 +71,7 @@ def record(timed: Timed) -> dict[str, Any]:
     }
 
 
-def group_devices(at: Point) -> list[jax.Device]:
+def group_devices(at: Point) -> list[Any]:
     """Devices of the first group of a point."""
     names = list(at.mesh.shape)
     index = tuple(slice(None) if name in at.axes else 0 for name in names)
