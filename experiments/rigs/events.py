@@ -15,8 +15,9 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+import operator
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -97,75 +98,85 @@ def critical_path(
       and hops of handshakes.
     """
     routes, scale, hosts = graph.routes(), scale or {}, graph.hosts
-    links: dict[Link, _Lane] = {}
+    clock = _Clock(prices)
+    lanes: dict[Link, _Lane] = {}
     for a, b in graph.edges:
         delay, byte = scale.get((a, b), (1.0, 1.0))
         for link in ((a, b), (b, a)):
-            links[link] = _Lane(delay=delay, byte=byte, bucket=regime.bucket_bytes)
-    trips = {
-        pair: _counts(handshake_s=sum(links[link].delay for link in path))
-        for pair, path in routes.items()
-    }
-    run = _Run(program, prices.vector(), regime, trips, hosts)
+            lanes[link] = _Lane(clock, delay, byte, regime.bucket_bytes)
+    paths = {pair: tuple(lanes[x] for x in links) for pair, links in routes.items()}
+    run = _Run(program, regime, clock, paths, hosts)
     for rank in range(len(program)):
         run.advance(rank)
     while run.queue:
         _, _, message = heapq.heappop(run.queue)
-        path = routes[message.source % hosts, message.target % hosts]
-        if message.at == len(path):
+        if message.at == len(message.path):
             run.arrive(message)
-            continue
-        message = links[path[message.at]].carry(message, run.later, packet_bytes)
-        run.send(message, whole=message.at == len(path))
-    return run.end()
+        else:
+            message.path[message.at].carry(message, packet_bytes)
+            run.send(message)
+    return np.array(run.end()[1:])
 
 
-def _counts(**counts: float) -> np.ndarray:
-    return np.array([counts.get(name, 0.0) for name in NAMES])
+Moment = tuple[float, ...]
+"""Seconds, then the counts that they are made of: moments compare by their seconds."""
 
 
-@dataclasses.dataclass(frozen=True)
+def _add(one: Moment, other: Moment) -> Moment:
+    return tuple(map(operator.add, one, other))
+
+
+class _Clock:
+    """Makes moments of counts, at some prices."""
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices = prices.vector().tolist()
+        self.start: Moment = (0.0,) * (1 + len(NAMES))
+
+    def span(self, name: str, count: float) -> Moment:
+        """So many of one price."""
+        at = NAMES.index(name)
+        counts = [0.0] * len(NAMES)
+        counts[at] = count
+        return (count * self.prices[at], *counts)
+
+
+@dataclasses.dataclass(slots=True)
 class _Message:
     """One message on its way: the moments when its head and its tail come to a node."""
 
     source: int
     target: int
     size: float
-    at: int
-    head: np.ndarray
-    tail: np.ndarray
+    path: tuple[_Lane, ...]
+    head: Moment
+    tail: Moment
+    at: int = 0
 
 
-Later = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-@dataclasses.dataclass
 class _Lane:
     """One direction of a link, and when it is free again."""
 
-    delay: float
-    byte: float
-    bucket: float
-    free: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(len(NAMES)))
+    def __init__(
+        self, clock: _Clock, delay: float, byte: float, bucket_bytes: float
+    ) -> None:
+        self.clock, self.byte, self.free = clock, byte, clock.start
+        self.delay = clock.span("delay_s", delay)
+        self.lent = clock.span("byte_s", -bucket_bytes * byte)
 
-    def carry(self, message: _Message, later: Later, packet_bytes: float) -> _Message:
+    def carry(self, message: _Message, packet_bytes: float) -> None:
         """Send a message once the link is free, its tail not before it has come.
 
         ``free`` is when the bytes so far are paid for; a full bucket lends its bytes.
         """
-        start = later(message.head, self.free)
-        packet = min(message.size, packet_bytes)
-        whole = _counts(byte_s=message.size * self.byte)
-        last = _counts(byte_s=packet * self.byte)
-        first = _counts(delay_s=self.delay, byte_s=packet * self.byte)
-        self.free = later(start + whole, message.tail + last)
-        sent = later(message.head, self.free - _counts(byte_s=self.bucket * self.byte))
-        return dataclasses.replace(
-            message,
-            at=message.at + 1,
-            head=start + first,
-            tail=sent + _counts(delay_s=self.delay),
-        )
+        head, span = message.head, self.clock.span
+        start = max(head, self.free)
+        whole = span("byte_s", message.size * self.byte)
+        packet = span("byte_s", min(message.size, packet_bytes) * self.byte)
+        self.free = max(_add(start, whole), _add(message.tail, packet))
+        message.head = _add(_add(start, packet), self.delay)
+        message.tail = _add(max(head, _add(self.free, self.lent)), self.delay)
+        message.at += 1
 
 
 class _Run:
@@ -174,35 +185,47 @@ class _Run:
     def __init__(
         self,
         program: Program,
-        prices_s: np.ndarray,
         regime: Regime,
-        trips: Mapping[Link, np.ndarray],
+        clock: _Clock,
+        paths: Mapping[Link, tuple[_Lane, ...]],
         hosts: int,
     ) -> None:
-        self.program, self.prices_s = program, prices_s
-        self.regime, self.trips, self.hosts = regime, trips, hosts
-        # Of messages that need a handshake: posted by their senders, and awaited.
-        self.posts: dict[Link, deque[tuple[float, np.ndarray]]] = defaultdict(deque)
-        self.waits: dict[Link, deque[np.ndarray]] = defaultdict(deque)
-        self.now = [np.zeros(len(NAMES)) for _ in program]
+        self.program, self.regime, self.paths, self.hosts = (
+            program,
+            regime,
+            paths,
+            hosts,
+        )
+        self.now = [clock.start for _ in program]
         self.step = [0] * len(program)
-        self.woken = np.zeros(len(NAMES))
-        self.got: dict[Link, deque[np.ndarray]] = defaultdict(deque)
         self.posted = [False] * len(program)
+        self.woken = clock.start
+        self.overhead = clock.span("overhead_s", 1.0)
+        self.waking = clock.span("wake_s", 1.0)
+        self.trips = {
+            pair: clock.span("handshake_s", sum(x.delay[2] for x in path))
+            for pair, path in paths.items()
+        }
+        self.got: dict[Link, deque[Moment]] = defaultdict(deque)
+        # Of messages that need a handshake: posted by their senders, and awaited.
+        self.posts: dict[Link, deque[tuple[float, Moment]]] = defaultdict(deque)
+        self.waits: dict[Link, deque[Moment]] = defaultdict(deque)
         self.queue: list[tuple[float, int, _Message]] = []
         self.order = itertools.count()
 
-    def later(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return one if one @ self.prices_s >= other @ self.prices_s else other
-
-    def send(self, message: _Message, whole: bool = False) -> None:
+    def send(self, message: _Message) -> None:
         """Put a message among the events: its head at a link, or its end at a host."""
-        moment = message.tail if whole else message.head
-        time = float(moment @ self.prices_s)
+        ended = message.at == len(message.path)
+        time = message.tail[0] if ended else message.head[0]
         heapq.heappush(self.queue, (time, next(self.order), message))
 
+    def begin(self, source: int, target: int, size: float, moment: Moment) -> None:
+        """Let a message go."""
+        path = self.paths[source % self.hosts, target % self.hosts]
+        self.send(_Message(source, target, size, path, moment, moment))
+
     def arrive(self, message: _Message) -> None:
-        ready = message.tail + _counts(overhead_s=1.0)
+        ready = _add(message.tail, self.overhead)
         self.got[message.source, message.target].append(ready)
         self.advance(message.target)
 
@@ -217,12 +240,9 @@ class _Run:
             if any(len(self.got[x, rank]) < count for x, count in wanted.items()):
                 return
             for source, _ in step.receives:
-                ready = self.got[source, rank].popleft()
-                self.now[rank] = self.later(self.now[rank], ready)
+                self.now[rank] = max(self.now[rank], self.got[source, rank].popleft())
             if step.receives:
-                self.woken = self.later(self.now[rank], self.woken) + _counts(
-                    wake_s=1.0
-                )
+                self.woken = _add(max(self.now[rank], self.woken), self.waking)
                 self.now[rank] = self.woken
             self.step[rank] += 1
             self.posted[rank] = False
@@ -235,7 +255,7 @@ class _Run:
                 self.posts[rank, target].append((size, here))
                 self.agree(rank, target)
             else:
-                self.send(_Message(rank, target, size, 0, here, here))
+                self.begin(rank, target, size, here)
         for source, size in step.receives:
             if self.shakes(size):
                 self.waits[source, rank].append(here)
@@ -251,15 +271,15 @@ class _Run:
         while posts and waits:
             (size, sender), receiver = posts.popleft(), waits.popleft()
             if self.regime.handshake == "request":
-                head = self.later(sender + trip, receiver) + trip
+                moment = _add(max(_add(sender, trip), receiver), trip)
             else:
-                head = self.later(sender, receiver + trip)
-            self.send(_Message(source, target, size, 0, head, head))
+                moment = max(sender, _add(receiver, trip))
+            self.begin(source, target, size, moment)
 
-    def end(self) -> np.ndarray:
-        """Return the counts of the rank that ends last; every rank has to end."""
+    def end(self) -> Moment:
+        """Return the moment of the rank that ends last; every rank has to end."""
         for rank, done in enumerate(self.step):
             if done < len(self.program[rank]):
                 what = f"rank {rank} waits for ever in step {done}"
                 raise FabricError("schedule", what, "Match every receive with a send")
-        return max(self.now, key=lambda counts: float(counts @ self.prices_s))
+        return max(self.now)

@@ -121,6 +121,9 @@ def graph(name: str) -> Graph:
         raise FabricError("topology", f"{name!r} is none of the rig's", remedy)
     kind, numbers, _, a, b = found.groups()
     sides = tuple(int(part) for part in numbers.split("x"))
+    if (len(sides) == 2) is not (kind in ("torus", "twolevel")) or min(sides) < 2:
+        what = f"{name!r} has the wrong number of sides, or one below 2"
+        raise FabricError("topology", what, "Write ring4 or torus2x4")
     hosts = math.prod(sides)
     edges = tuple(dict.fromkeys(_EDGES[kind](sides)))
     odd: tuple[Link, ...] = ()

@@ -21,7 +21,9 @@ LEAST_CELLS = 5
 FLOOR = 0.016
 """Log standard deviation of what the counts miss at the true prices. With nothing
 fitted, and the overhead from a ping-pong, they left 2.5 to 3.2 % at the 90th percentile
-of 935 cells of such rigs: 1.7 % as a standard deviation, 0.6 % of it noise.
+of 935 cells of such rigs: 1.7 % as a standard deviation, 0.6 % of it noise. Its square
+grows by as much again with every octave of hosts beyond the largest fitted ring, as
+``fabricmodel`` lets its own discrepancy grow.
 """
 
 Z_90 = 1.6448536269514722
@@ -126,7 +128,9 @@ def predict(cells: Sequence[Cell], fits: Sequence[Fit]) -> list[Prediction]:
 
 def _predict(cell: Cell, fitted: Fit) -> Prediction:
     time_s, sd = fitted.predict(cell)
-    sd = math.hypot(sd, FLOOR)
+    largest = max(each.wiring.hosts for each in fitted.cells)
+    beyond = max(math.log2(cell.wiring.hosts / largest), 0.0)
+    sd = math.hypot(sd, FLOOR * math.sqrt(1.0 + beyond))
     width = math.exp(Z_90 * sd)
     return Prediction(
         cell=cell,

@@ -166,10 +166,9 @@ def factors(
         gap = np.sign(gap) * 2.0 * np.sqrt(np.log1p(gap**2 / 4.0))
         return np.concatenate([gap, logs / BELIEF])
 
-    # From no difference, and from either end of what it could be: long, or slow.
     starts = [[0.0] * 4]
-    if odd:
-        starts += [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.7], [-0.7, 0.0, 1.5, 0.0]]
+    if odd:  # from either end of what they could be: long, or slow
+        starts = [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.7], [-0.7, 0.0, 1.5, 0.0]]
     tried = [
         least_squares(residuals, np.array(start)[free], diff_step=1e-3, max_nfev=40)
         for start in starts

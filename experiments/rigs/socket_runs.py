@@ -107,7 +107,7 @@ _SUITED = {
 def run(
     planned: Plan,
     repeats: int = 3,
-    iterations: int = 3,
+    iterations: int = 2,
     step: Callable[[], None] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
     """Build a topology, run its collectives, take it down; a row for each repeat.
