@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.rigs.graph import Graph, Link
-from experiments.rigs.schedules import Program, Step
+from experiments.rigs.steps import Program, Step
 from fabricmodel.errors import FabricError
 
 PACKET_BYTES = 1448.0

@@ -16,7 +16,8 @@ from scipy.optimize import least_squares
 
 from experiments.rigs.events import NAMES, PLAIN, Prices, Regime, critical_path
 from experiments.rigs.graph import Link
-from experiments.rigs.schedules import Program, nearest_halving_doubling, schedule
+from experiments.rigs.schedules import nearest_halving_doubling, schedule
+from experiments.rigs.steps import Program
 from experiments.rigs.table import Cell, Fabric, scales
 
 PRIOR = {
@@ -78,12 +79,12 @@ class Fit:
 
 def can_count(cell: Cell) -> bool:
     """Whether the schedule of a cell is known."""
-    return schedule(cell.collective, cell.algorithm) is not None
+    return schedule(cell.collective, cell.algorithm, cell.wiring.hosts) is not None
 
 
 def program(cell: Cell) -> Program:
     """Return the schedule of a cell."""
-    steps = schedule(cell.collective, cell.algorithm)
+    steps = schedule(cell.collective, cell.algorithm, cell.wiring.hosts)
     assert steps is not None
     if cell.algorithm == "rabenseifner" and "openmpi" in cell.fabric.rig:
         steps = nearest_halving_doubling

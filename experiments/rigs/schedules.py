@@ -7,80 +7,55 @@ waits for its receives; messages between two ranks keep their order.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import re
 from collections.abc import Callable
 
 from experiments.rigs.graph import lines
-
-Message = tuple[int, float]
-"""The other rank, and bytes."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """Sends posted at once, then the receives that the step waits for."""
-
-    sends: tuple[Message, ...] = ()
-    receives: tuple[Message, ...] = ()
-
-
-Program = list[list[Step]]
-
-
-def _exchange(to: int, sent: float, source: int, got: float) -> Step:
-    return Step(sends=((to, sent),), receives=((source, got),))
-
-
-def _passes(
-    ranks: list[int], steps: int, part: float, turn: int = 1
-) -> list[list[Step]]:
-    """Each of a ring of ranks hands a part on, so many times; nothing where alone."""
-    n = len(ranks)
-    if n == 1:
-        return [[]]
-    return [
-        [_exchange(ranks[(i + turn) % n], part, ranks[(i - turn) % n], part)] * steps
-        for i in range(n)
-    ]
-
-
-def _whole(ranks: int) -> list[int]:
-    return list(range(ranks))
+from experiments.rigs.steps import (
+    Program,
+    Step,
+    exchange,
+    folded,
+    passes,
+    together,
+    two_lanes,
+    unfolded,
+    whole,
+)
 
 
 def ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
     """Reduce-scatter, then all-gather: 2 (N - 1) passes of S/N."""
     n = math.prod(sides)
-    return _passes(_whole(n), 2 * (n - 1), size / n)
+    return passes(whole(n), 2 * (n - 1), size / n)
 
 
 def ring_pass(sides: tuple[int, ...], size: float) -> Program:
     """Half of that: the ring's all_gather, or its reduce_scatter."""
     n = math.prod(sides)
-    return _passes(_whole(n), n - 1, size / n)
+    return passes(whole(n), n - 1, size / n)
 
 
 def two_way_ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
     """Half of the vector each way round."""
     n = math.prod(sides)
-    ways = [_passes(_whole(n), 2 * (n - 1), size / n / 2, turn) for turn in (1, -1)]
-    return _together(*ways)
+    ways = [passes(whole(n), 2 * (n - 1), size / n / 2, turn) for turn in (1, -1)]
+    return together(*ways)
 
 
 def recursive_doubling(sides: tuple[int, ...], size: float) -> Program:
     """All of S with the rank 1, 2, 4, … away; the extra ranks fold in and out."""
     n = math.prod(sides)
-    program, power, real = _folded(n, size)
+    program, power, real = folded(n, size)
     mask = 1
     while mask < power:
         for at in range(power):
             other = real[at ^ mask]
-            program[real[at]].append(_exchange(other, size, other, size))
+            program[real[at]].append(exchange(other, size, other, size))
         mask *= 2
-    return _unfolded(program, n, size)
+    return unfolded(program, n, size)
 
 
 def halving_doubling(sides: tuple[int, ...], size: float) -> Program:
@@ -96,44 +71,15 @@ def nearest_halving_doubling(sides: tuple[int, ...], size: float) -> Program:
 def _halving(sides: tuple[int, ...], size: float, *, nearest: bool) -> Program:
     """Halve, then double back; extra ranks trade halves first, and get the end."""
     n = math.prod(sides)
-    program, power, real = _folded(n, size / 2, size / 2)
+    program, power, real = folded(n, size / 2, size / 2)
     masks = [1 << bit for bit in range(power.bit_length() - 1)]
     order = masks if nearest else masks[::-1]
     rounds = [(mask, size / 2 ** (at + 1)) for at, mask in enumerate(order)]
     for mask, part in rounds + rounds[::-1]:
         for at in range(power):
             other = real[at ^ mask]
-            program[real[at]].append(_exchange(other, part, other, part))
-    return _unfolded(program, n, size)
-
-
-def _folded(
-    n: int, size: float, returned: float = 0.0
-) -> tuple[Program, int, list[int]]:
-    """First 2 r ranks pair up, the even one hands its vector to the odd one.
-
-    Where something is returned, both send a part and the even one sends its result on.
-    """
-    power = 1 << (n.bit_length() - 1)
-    extra = n - power
-    program: Program = [[] for _ in range(n)]
-    for even in range(0, 2 * extra, 2):
-        odd = even + 1
-        if returned:
-            program[even].append(_exchange(odd, size, odd, returned))
-            program[odd].append(_exchange(even, returned, even, size))
-        program[even].append(Step(sends=((odd, size),)))
-        program[odd].append(Step(receives=((even, size),)))
-    real = [2 * i + 1 if i < extra else i + extra for i in range(power)]
-    return program, power, real
-
-
-def _unfolded(program: Program, n: int, size: float) -> Program:
-    extra = n - (1 << (n.bit_length() - 1))
-    for even in range(0, 2 * extra, 2):
-        program[even + 1].append(Step(sends=((even, size),)))
-        program[even].append(Step(receives=((even + 1, size),)))
-    return program
+            program[real[at]].append(exchange(other, part, other, part))
+    return unfolded(program, n, size)
 
 
 def dim_ordered_all_reduce(sides: tuple[int, ...], size: float) -> Program:
@@ -144,7 +90,7 @@ def dim_ordered_all_reduce(sides: tuple[int, ...], size: float) -> Program:
 def two_way_torus_all_reduce(sides: tuple[int, ...], size: float) -> Program:
     """Half of the vector one order of the sides, half the other, at once."""
     order = tuple(range(len(sides)))
-    return _together(
+    return together(
         _dim_ordered(sides, size / 2, order), _dim_ordered(sides, size / 2, order[::-1])
     )
 
@@ -160,7 +106,7 @@ def _dim_ordered(
         stages.append((at, part))
     for at, part in stages + stages[::-1]:
         for line in lines(sides, at):
-            passed = _passes(line, sides[at] - 1, part)
+            passed = passes(line, sides[at] - 1, part)
             for rank, steps in zip(line, passed, strict=True):
                 program[rank] += steps
     return program
@@ -170,7 +116,7 @@ def pairwise_all_to_all(sides: tuple[int, ...], size: float) -> Program:
     """N - 1 steps: S/N to the rank k ahead, S/N from the rank k behind."""
     n = math.prod(sides)
     return [
-        [_exchange((at + k) % n, size / n, (at - k) % n, size / n) for k in range(1, n)]
+        [exchange((at + k) % n, size / n, (at - k) % n, size / n) for k in range(1, n)]
         for at in range(n)
     ]
 
@@ -221,7 +167,7 @@ def chain_broadcast(
 
 def shift(sides: tuple[int, ...], size: float) -> Program:
     """Everyone to the next rank, once."""
-    return _passes(_whole(math.prod(sides)), 1, size)
+    return passes(whole(math.prod(sides)), 1, size)
 
 
 def ping_pong(
@@ -242,9 +188,7 @@ def bruck_all_gather(sides: tuple[int, ...], size: float) -> Program:
     while reach < n:
         part = min(reach, n - reach) * size / n
         for at in range(n):
-            program[at].append(
-                _exchange((at - reach) % n, part, (at + reach) % n, part)
-            )
+            program[at].append(exchange((at - reach) % n, part, (at + reach) % n, part))
         reach *= 2
     return program
 
@@ -257,49 +201,86 @@ def doubling_all_gather(sides: tuple[int, ...], size: float) -> Program:
     while mask < n:
         for at in range(n):
             part = mask * size / n
-            program[at].append(_exchange(at ^ mask, part, at ^ mask, part))
+            program[at].append(exchange(at ^ mask, part, at ^ mask, part))
         mask *= 2
     return program
 
 
 def two_lane_ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
     """Gloo's ring: two buffers in flight, which is two rings of half the vector."""
-    return _lanes(ring_all_reduce(sides, size / 2))
+    return two_lanes(ring_all_reduce(sides, size / 2))
 
 
 def two_lane_ring_pass(sides: tuple[int, ...], size: float) -> Program:
     """Gloo's ring all_gather, two buffers in flight."""
-    return _lanes(ring_pass(sides, size / 2))
+    return two_lanes(ring_pass(sides, size / 2))
 
 
-def _lanes(program: Program) -> Program:
-    """Run a program twice on the same hosts: rank r + N on the host of rank r."""
-    n = len(program)
-    second = [
-        [
-            Step(
-                sends=tuple((rank + n, size) for rank, size in step.sends),
-                receives=tuple((rank + n, size) for rank, size in step.receives),
-            )
-            for step in steps
-        ]
-        for steps in program
-    ]
-    return program + second
+def neighbour_exchange(sides: tuple[int, ...], size: float) -> Program:
+    """Neighbour exchange all_gather: N/2 steps, one block, then two at a time; even N.
+
+    Source: Chen et al., "Performance evaluation of allgather algorithms on terascale
+    Linux cluster with fast Ethernet" (2005).
+    """
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    for step in range(n // 2):
+        part = size / n * (1 if step == 0 else 2)
+        for at in range(n):
+            up = (at % 2 == 0) == (step % 2 == 0)
+            other = (at + 1) % n if up else (at - 1) % n
+            program[at].append(exchange(other, part, other, part))
+    return program
 
 
-def _together(*programs: Program) -> Program:
-    """Run programs of one shape side by side, step by step."""
-    return [
-        [
-            Step(
-                sends=tuple(m for step in steps for m in step.sends),
-                receives=tuple(m for step in steps for m in step.receives),
-            )
-            for steps in zip(*rank, strict=True)
-        ]
-        for rank in zip(*programs, strict=True)
-    ]
+def bruck_all_to_all(sides: tuple[int, ...], size: float) -> Program:
+    """Bruck: in round k every block whose number has bit k goes 2^k ranks ahead."""
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    reach = 1
+    while reach < n:
+        part = sum(1 for block in range(n) if block & reach) * size / n
+        for at in range(n):
+            program[at].append(exchange((at + reach) % n, part, (at - reach) % n, part))
+        reach *= 2
+    return program
+
+
+def linear_all_reduce(sides: tuple[int, ...], size: float) -> Program:
+    """Everyone sends all of it to rank 0, which sends the sum to everyone."""
+    n = math.prod(sides)
+    others = tuple((rank, size) for rank in range(1, n))
+    root = [Step(receives=others), Step(sends=others)]
+    rest = [Step(sends=((0, size),)), Step(receives=((0, size),))]
+    return [root, *([rest] * (n - 1))]
+
+
+def halving_reduce_scatter(sides: tuple[int, ...], size: float) -> Program:
+    """Recursive halving, the farthest partner first; powers of two."""
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    mask, part = n // 2, size / 2
+    while mask:
+        for at in range(n):
+            program[at].append(exchange(at ^ mask, part, at ^ mask, part))
+        mask, part = mask // 2, part / 2
+    return program
+
+
+def scatter_ring_broadcast(sides: tuple[int, ...], size: float) -> Program:
+    """Binomial scatter from rank 0, then the ring all_gather."""
+    n = math.prod(sides)
+    program: Program = [[] for _ in range(n)]
+    mask = 1 << (n - 1).bit_length() >> 1
+    while mask:
+        for at in range(0, n, 2 * mask):
+            if at + mask < n:
+                part = min(mask, n - at - mask) * size / n
+                program[at].append(Step(sends=((at + mask, part),)))
+                program[at + mask].append(Step(receives=((at, part),)))
+        mask //= 2
+    gather = ring_pass(sides, size)
+    return [a + b for a, b in zip(program, gather, strict=True)]
 
 
 Schedule = Callable[[tuple[int, ...], float], Program]
@@ -311,10 +292,16 @@ SCHEDULES: dict[tuple[str, str], Schedule] = {
     ("all_reduce", "rabenseifner"): halving_doubling,
     ("all_reduce", "torus_dim_ordered"): dim_ordered_all_reduce,
     ("all_reduce", "torus_two_way"): two_way_torus_all_reduce,
+    ("all_reduce", "segmented_ring"): ring_all_reduce,
+    ("all_reduce", "basic_linear"): linear_all_reduce,
     ("all_gather", "ring"): ring_pass,
+    ("all_gather", "neighbor"): neighbour_exchange,
+    ("all_to_all", "modified_bruck"): bruck_all_to_all,
     ("all_gather", "bruck"): bruck_all_gather,
     ("all_gather", "recursive_doubling"): doubling_all_gather,
     ("reduce_scatter", "ring"): ring_pass,
+    ("reduce_scatter", "recursive_halving"): halving_reduce_scatter,
+    ("broadcast", "scatter_allgather_ring"): scatter_ring_broadcast,
     ("all_to_all", "pairwise"): pairwise_all_to_all,
     ("all_to_all", "flood"): flood_all_to_all,
     ("all_to_all", "linear"): flood_all_to_all,
@@ -330,17 +317,29 @@ SCHEDULES: dict[tuple[str, str], Schedule] = {
 """By collective and algorithm, as the tables name them."""
 
 
-def schedule(collective: str, algorithm: str) -> Schedule | None:
+SHAPES: dict[tuple[str, str], Callable[[int], bool]] = {
+    ("all_gather", "recursive_doubling"): lambda ranks: not ranks & (ranks - 1),
+    ("reduce_scatter", "recursive_halving"): lambda ranks: not ranks & (ranks - 1),
+    ("all_gather", "neighbor"): lambda ranks: ranks % 2 == 0,
+}
+"""Of schedules that not every number of ranks has: whether this one does."""
+
+
+def schedule(collective: str, algorithm: str, ranks: int) -> Schedule | None:
     """Find a schedule by its names; a ping-pong may name its ranks, ``pair1-2``.
 
-    >>> program = schedule("ping_pong", "pair1-2")((4,), 8.0)
+    >>> program = schedule("ping_pong", "pair1-2", 4)((4,), 8.0)
     >>> [len(steps) for steps in program]
     [0, 2, 2, 0]
-    >>> schedule("all_reduce", "magic") is None
+    >>> schedule("all_reduce", "magic", 4) is None
     True
     """
     pair = re.fullmatch(r"pair(\d+)-(\d+)", algorithm)
     if pair and collective == "ping_pong":
         one, other = int(pair[1]), int(pair[2])
+        if one == other or max(one, other) >= ranks:
+            return None
         return functools.partial(ping_pong, one=one, other=other)
+    if not SHAPES.get((collective, algorithm), bool)(ranks):
+        return None
     return SCHEDULES.get((collective, algorithm))

@@ -12,7 +12,8 @@ import numpy as np
 from experiments.rigs.events import Prices, critical_path
 from experiments.rigs.graph import Graph, Link, graph
 from experiments.rigs.network import MTU_BYTES, Network, Wire, network, soon
-from experiments.rigs.schedules import Program, schedule
+from experiments.rigs.schedules import schedule
+from experiments.rigs.steps import Program
 from fabricmodel.units import KiB
 
 RIG = "netns_tun_pyrelay"
@@ -136,7 +137,7 @@ def count(planned: Plan, repeats: int = 3) -> int:
 
 def _whole(each: tuple[str, str, float], wiring: Graph) -> Program:
     collective, algorithm, size_bytes = each
-    made = schedule(collective, algorithm)
+    made = schedule(collective, algorithm, wiring.hosts)
     assert made is not None, each
     return made(wiring.sides, size_bytes)
 

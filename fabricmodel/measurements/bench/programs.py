@@ -70,8 +70,7 @@ def point(collective: str, size_bytes: float, axes: Sequence[str], mesh: Mesh) -
     >>> point("all_reduce", 4096, ("x",), mesh)
     Traceback (most recent call last):
     ...
-    fabricmodel.errors.MeasurementError: axes: ('x',) holds one device. Name axes of two
-    devices or more.
+    fabricmodel.errors.MeasurementError: axes: x holds one device. Name larger axes.
     """
     if collective not in OPERATIONS:
         known = collective in COLLECTIVES
@@ -84,8 +83,8 @@ def point(collective: str, size_bytes: float, axes: Sequence[str], mesh: Mesh) -
         raise MeasurementError("axes", f"the mesh has no axis {missing[0]!r}", remedy)
     made = Point(collective=collective, size_bytes=0, axes=tuple(axes), mesh=mesh)
     if made.ranks < 2:
-        what = f"{tuple(axes)} holds one device"
-        raise MeasurementError("axes", what, "Name axes of two devices or more")
+        what = f"{'*'.join(axes)} holds one device"
+        raise MeasurementError("axes", what, "Name larger axes")
     if not size_bytes > 0:
         remedy = "Give a positive number of bytes"
         raise MeasurementError("size_bytes", f"{size_bytes} is no size", remedy)
