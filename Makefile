@@ -1,4 +1,6 @@
 # make scale    answers the main question: how does this scale to 100,000 chips?
+# make measure  times the collectives of this machine's JAX devices
+# make rig      builds a network of known truth, measures it and compares (Linux, root)
 # make test     lint, types and tests; `make lint` and `make pytest` are its two halves
 # make clean    removes the environments and caches made here, and leaves out/ alone
 #
@@ -14,7 +16,7 @@ VENV := .venv-$(PYVERSION)
 BIN := $(VENV)/bin/python
 INSTALL := $(BIN) -m pip install --quiet --editable
 
-.PHONY: help scale test lint pytest clean new-enough
+.PHONY: help scale measure rig test lint pytest clean new-enough
 .NOTPARALLEL:
 
 help:
@@ -22,6 +24,12 @@ help:
 
 scale: $(VENV)/.installed-experiments
 	$(BIN) -m experiments.scale_to_100k $(ARGS)
+
+measure: $(VENV)/.installed-experiments
+	$(BIN) -m experiments.measure $(ARGS)
+
+rig: $(VENV)/.installed-experiments
+	$(BIN) -m experiments.rig $(ARGS)
 
 test: lint pytest
 

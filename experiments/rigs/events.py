@@ -1,0 +1,285 @@
+"""How long a schedule takes on a graph, and what that time is made of.
+
+Messages queue at every directed link, first come first served, and are cut through by
+one packet. Each moment carries the counts of the chain of events that led to it, so
+that the end of the collective is ``counts . prices`` of its critical path:
+
+    T = messages overhead_s + hops delay_s + bytes byte_s + wakings wake_s
+        + handshakes handshake_s
+
+The counts are those of the prices they were taken at; near them the time is linear.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import itertools
+import operator
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
+
+import numpy as np
+
+from experiments.rigs.graph import Graph, Link
+from experiments.rigs.steps import Program, Step
+from fabricmodel.errors import FabricError
+
+PACKET_BYTES = 1448.0
+NAMES = ("overhead_s", "delay_s", "byte_s", "wake_s", "handshake_s")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prices:
+    """What the links of a rig cost.
+
+    Attributes:
+      overhead_s: of a message at its ends: software, wake-up of the receiver.
+      delay_s: of crossing a link.
+      byte_s: of a byte of payload on a link, the inverse of the goodput.
+      wake_s: of waking a rank whose messages have come; ranks that wait for the same
+        moment are woken one after another, for they share the machine.
+      handshake_s: of one trip of a handshake, for every hop it goes.
+    """
+
+    overhead_s: float
+    delay_s: float
+    byte_s: float
+    wake_s: float = 0.0
+    handshake_s: float = 0.0
+
+    def vector(self) -> np.ndarray:
+        """Return the prices in the order of the counts."""
+        return np.array([getattr(self, name) for name in NAMES])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Regime:
+    """How messages travel: after a handshake, or through a bucket, or plainly.
+
+    Attributes:
+      handshake: ``none``; ``ready``: the receiver tells that it waits, one trip;
+        ``request``: the sender asks, and the receiver tells, two trips.
+      eager_bytes: size from which on a message pays the handshake.
+      bucket_bytes: that a link lets through at once after a pause, where the rate is
+        enforced by a token bucket.
+    """
+
+    handshake: str = "none"
+    eager_bytes: float = 0.0
+    bucket_bytes: float = 0.0
+
+
+PLAIN = Regime()
+
+
+def critical_path(
+    program: Program,
+    graph: Graph,
+    prices: Prices,
+    *,
+    scale: Mapping[Link, tuple[float, float]] | None = None,
+    regime: Regime = PLAIN,
+    packet_bytes: float = PACKET_BYTES,
+) -> np.ndarray:
+    """Count what lies on the longest chain of events of a collective.
+
+    Args:
+      program: of each rank; where there are more ranks than hosts, rank r runs on host
+        r modulo hosts.
+      graph: whose routes the messages take.
+      prices: at which chains are compared.
+      scale: (delay, byte price) of an edge against the others; 1 where not given.
+      regime: of the messages.
+      packet_bytes: payload of a packet.
+
+    Returns:
+      (5,) messages, hops (weighted by their delay), bytes (by their price), wakings,
+      and hops of handshakes.
+    """
+    routes, scale, hosts = graph.routes(), scale or {}, graph.hosts
+    clock = _Clock(prices)
+    lanes: dict[Link, _Lane] = {}
+    for a, b in graph.edges:
+        delay, byte = scale.get((a, b), (1.0, 1.0))
+        for link in ((a, b), (b, a)):
+            lanes[link] = _Lane(clock, delay, byte, regime.bucket_bytes)
+    paths = {pair: tuple(lanes[x] for x in links) for pair, links in routes.items()}
+    run = _Run(program, regime, clock, paths, hosts)
+    for rank in range(len(program)):
+        run.advance(rank)
+    while run.queue:
+        _, _, message = heapq.heappop(run.queue)
+        if message.at == len(message.path):
+            run.arrive(message)
+        else:
+            message.path[message.at].carry(message, packet_bytes)
+            run.send(message)
+    return np.array(run.end()[1:])
+
+
+Moment = tuple[float, ...]
+"""Seconds, then the counts that they are made of: moments compare by their seconds."""
+
+
+def _add(one: Moment, other: Moment) -> Moment:
+    return tuple(map(operator.add, one, other))
+
+
+class _Clock:
+    """Makes moments of counts, at some prices."""
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices = prices.vector().tolist()
+        self.start: Moment = (0.0,) * (1 + len(NAMES))
+
+    def span(self, name: str, count: float) -> Moment:
+        """So many of one price."""
+        at = NAMES.index(name)
+        counts = [0.0] * len(NAMES)
+        counts[at] = count
+        return (count * self.prices[at], *counts)
+
+
+@dataclasses.dataclass(slots=True)
+class _Message:
+    """One message on its way: the moments when its head and its tail come to a node."""
+
+    source: int
+    target: int
+    size: float
+    path: tuple[_Lane, ...]
+    head: Moment
+    tail: Moment
+    at: int = 0
+
+
+class _Lane:
+    """One direction of a link, and when it is free again."""
+
+    def __init__(
+        self, clock: _Clock, delay: float, byte: float, bucket_bytes: float
+    ) -> None:
+        self.clock, self.byte, self.free = clock, byte, clock.start
+        self.delay = clock.span("delay_s", delay)
+        self.lent = clock.span("byte_s", -bucket_bytes * byte)
+
+    def carry(self, message: _Message, packet_bytes: float) -> None:
+        """Send a message once the link is free, its tail not before it has come.
+
+        ``free`` is when the bytes so far are paid for; a full bucket lends its bytes.
+        """
+        head, span = message.head, self.clock.span
+        start = max(head, self.free)
+        whole = span("byte_s", message.size * self.byte)
+        packet = span("byte_s", min(message.size, packet_bytes) * self.byte)
+        self.free = max(_add(start, whole), _add(message.tail, packet))
+        message.head = _add(_add(start, packet), self.delay)
+        message.tail = _add(max(head, _add(self.free, self.lent)), self.delay)
+        message.at += 1
+
+
+class _Run:
+    """Ranks, their steps, and the messages under way in the order they act."""
+
+    def __init__(
+        self,
+        program: Program,
+        regime: Regime,
+        clock: _Clock,
+        paths: Mapping[Link, tuple[_Lane, ...]],
+        hosts: int,
+    ) -> None:
+        self.program, self.regime, self.paths, self.hosts = (
+            program,
+            regime,
+            paths,
+            hosts,
+        )
+        self.now = [clock.start for _ in program]
+        self.step = [0] * len(program)
+        self.posted = [False] * len(program)
+        self.woken = clock.start
+        self.overhead = clock.span("overhead_s", 1.0)
+        self.waking = clock.span("wake_s", 1.0)
+        self.trips = {
+            pair: clock.span("handshake_s", sum(x.delay[2] for x in path))
+            for pair, path in paths.items()
+        }
+        self.got: dict[Link, deque[Moment]] = defaultdict(deque)
+        # Of messages that need a handshake: posted by their senders, and awaited.
+        self.posts: dict[Link, deque[tuple[float, Moment]]] = defaultdict(deque)
+        self.waits: dict[Link, deque[Moment]] = defaultdict(deque)
+        self.queue: list[tuple[float, int, _Message]] = []
+        self.order = itertools.count()
+
+    def send(self, message: _Message) -> None:
+        """Put a message among the events: its head at a link, or its end at a host."""
+        ended = message.at == len(message.path)
+        time = message.tail[0] if ended else message.head[0]
+        heapq.heappush(self.queue, (time, next(self.order), message))
+
+    def begin(self, source: int, target: int, size: float, moment: Moment) -> None:
+        """Let a message go."""
+        path = self.paths[source % self.hosts, target % self.hosts]
+        self.send(_Message(source, target, size, path, moment, moment))
+
+    def arrive(self, message: _Message) -> None:
+        ready = _add(message.tail, self.overhead)
+        self.got[message.source, message.target].append(ready)
+        self.advance(message.target)
+
+    def advance(self, rank: int) -> None:
+        """Take every step of a rank whose messages have come."""
+        while self.step[rank] < len(self.program[rank]):
+            step = self.program[rank][self.step[rank]]
+            if not self.posted[rank]:
+                self.posted[rank] = True
+                self.post(rank, step)
+            wanted = Counter(source for source, _ in step.receives)
+            if any(len(self.got[x, rank]) < count for x, count in wanted.items()):
+                return
+            for source, _ in step.receives:
+                self.now[rank] = max(self.now[rank], self.got[source, rank].popleft())
+            if step.receives:
+                self.woken = _add(max(self.now[rank], self.woken), self.waking)
+                self.now[rank] = self.woken
+            self.step[rank] += 1
+            self.posted[rank] = False
+
+    def post(self, rank: int, step: Step) -> None:
+        """Send what needs no handshake; bring the rest together with its receiver."""
+        here = self.now[rank]
+        for target, size in step.sends:
+            if self.shakes(size):
+                self.posts[rank, target].append((size, here))
+                self.agree(rank, target)
+            else:
+                self.begin(rank, target, size, here)
+        for source, size in step.receives:
+            if self.shakes(size):
+                self.waits[source, rank].append(here)
+                self.agree(source, rank)
+
+    def shakes(self, size: float) -> bool:
+        return self.regime.handshake != "none" and size >= self.regime.eager_bytes
+
+    def agree(self, source: int, target: int) -> None:
+        """Let a message go once both ends have posted it and the handshake is over."""
+        posts, waits = self.posts[source, target], self.waits[source, target]
+        trip = self.trips[source % self.hosts, target % self.hosts]
+        while posts and waits:
+            (size, sender), receiver = posts.popleft(), waits.popleft()
+            if self.regime.handshake == "request":
+                moment = _add(max(_add(sender, trip), receiver), trip)
+            else:
+                moment = max(sender, _add(receiver, trip))
+            self.begin(source, target, size, moment)
+
+    def end(self) -> Moment:
+        """Return the moment of the rank that ends last; every rank has to end."""
+        for rank, done in enumerate(self.step):
+            if done < len(self.program[rank]):
+                what = f"rank {rank} waits for ever in step {done}"
+                raise FabricError("schedule", what, "Match every receive with a send")
+        return max(self.now)

@@ -1,0 +1,102 @@
+"""The report of a rig's comparison: tables of prices and errors, and one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fabricmodel import plots
+
+
+def write(folder: Path, result: dict[str, Any]) -> None:
+    """Write ``report.md`` and the figure ``errors`` into a folder."""
+    plots.save(figure(result["rows"]), folder, "errors")
+    (folder / "report.md").write_text("\n".join(_lines(result)), encoding="utf-8")
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = ["# A network whose truth is known", "", "## Prices", ""]
+    lines += _table(
+        ("fabric", "price", "by", "fitted", "true", "unit", "error", "met"),
+        [
+            (
+                row["fabric"], row["price"], row["by"], f"{row['fitted']:,.0f}",
+                f"{row['true']:,.0f}", row["unit"], f"{row['error']:+.2%}",
+                "yes" if row["met"] else "no",
+            )
+            for row in result["prices"]
+        ],
+    )  # fmt: skip
+    lines += ["", "## Predicted topologies", ""]
+    lines += _table(
+        ("rig", "topology", "cells", "median error", "p90", "90 % covers"),
+        [
+            (
+                row["rig"], row["topology"], row["n"],
+                f"{row['median_abs_rel_err']:.2%}", f"{row['p90_abs_rel_err']:.2%}",
+                f"{row['coverage_90']:.0%}",
+            )
+            for row in result["topologies"]
+        ],
+    )  # fmt: skip
+    if result["odd_links"]:
+        lines += ["", "## Odd links", ""]
+        lines += [
+            f"- {row['topology']}: {row['said']} (set: {row['stated']}, "
+            f"{row['true_byte_factor']:.2f}x the price of a byte, "
+            f"{row['true_delay_factor']:.2f}x the delay)"
+            for row in result["odd_links"]
+        ]
+    if result["levels"]:
+        lines += ["", "## Two levels", ""]
+        lines += [
+            f"- {row['topology']}, {row['level']}: delay {row['delay_us']:,.0f} us "
+            f"({row['delay_error']:+.1%}), goodput {row['goodput_Bps']:,.0f} B/s "
+            f"({row['rate_error']:+.1%})"
+            for row in result["levels"]
+        ]
+    count = result["inconclusive_cells"]
+    lines += [
+        "",
+        f"{count} cells were inconclusive: their repeats differ by more than 10 %.",
+        "They are predicted, but count neither for a fit nor as a pass.",
+        "",
+        "![errors](errors.png)",
+        "",
+        f"Made with {result['machine']}.",
+        "",
+    ]
+    return lines
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return lines + [f"| {' | '.join(str(x) for x in row)} |" for row in rows]
+
+
+def figure(rows: Sequence[dict[str, Any]]) -> Any:
+    """Draw the error of every predicted row, by topology."""
+    from matplotlib import pyplot
+
+    shown = [row for row in rows if row["predicted_us"] and row["conclusive"]]
+    names = list(dict.fromkeys(row["topology"] for row in shown))
+    drawn, axes = pyplot.subplots(figsize=(1.5 + 0.85 * len(names), 4.0))
+    for at, name in enumerate(names):
+        part = [row for row in shown if row["topology"] == name]
+        errors = [100.0 * (r["predicted_us"] / r["time_us"] - 1.0) for r in part]
+        spread = np.linspace(-0.3, 0.3, len(part))
+        held_out = part[0]["held_out"]
+        axes.scatter(
+            at + spread, errors, s=10, linewidths=0.8,
+            facecolors="#0b5394" if held_out else "none", edgecolors="#0b5394",
+        )  # fmt: skip
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_ylabel("predicted against measured, %")
+    axes.set_title("Open: fitted rings. Filled: predicted topologies.", fontsize=10)
+    axes.grid(axis="y", linewidth=0.4)
+    drawn.tight_layout()
+    return drawn
