@@ -56,17 +56,18 @@ class Points:
     """Where the field is asked for, all of shape (R,).
 
     Attributes:
-      size, ranks, local: log2 of the bytes, of the ranks and of those on a node.
+      size_bytes, ranks: of the question.
+      local: ranks on a node, 1 where it is unknown.
       algorithm: what the library was forced to run, "" where it chose.
     """
 
-    size: np.ndarray
+    size_bytes: np.ndarray
     ranks: np.ndarray
     local: np.ndarray
     algorithm: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.size)
+        return len(self.size_bytes)
 
     def take(self, which: np.ndarray) -> Points:
         """Keep the points of a mask or of indices."""
@@ -84,9 +85,9 @@ def points(
     """Place questions or measurements; unknown ranks per node count as one."""
     local = np.ones(len(ranks)) if ranks_per_node is None else ranks_per_node
     return Points(
-        size=np.log2(size_bytes),
-        ranks=np.log2(ranks),
-        local=np.log2(np.where(np.isfinite(local), local, 1.0)),
+        size_bytes=size_bytes,
+        ranks=ranks,
+        local=np.where(np.isfinite(local), local, 1.0),
         algorithm=np.array(algorithm, dtype=str),
     )
 
@@ -107,15 +108,16 @@ def kernel(d: Discrepancy, anchor: float, a: Points, b: Points) -> np.ndarray:
     """
 
     def apart(x: np.ndarray, y: np.ndarray, octaves: float) -> np.ndarray:
-        return np.exp(-np.abs(x[:, None] - y[None, :]) / octaves)
+        return np.exp(-np.abs(np.log2(x)[:, None] - np.log2(y)[None, :]) / octaves)
 
     alike = 0.5 * (
-        apart(a.size, b.size, d.field_octaves)
-        + apart(a.size - a.ranks, b.size - b.ranks, d.field_octaves)
+        apart(a.size_bytes, b.size_bytes, d.field_octaves)
+        + apart(a.size_bytes / a.ranks, b.size_bytes / b.ranks, d.field_octaves)
     )
-    out, back = np.abs(a.ranks - anchor)[:, None], np.abs(b.ranks - anchor)[None, :]
-    walked = 0.5 * (out + back - np.abs(a.ranks[:, None] - b.ranks[None, :]))
-    walk = walked * apart(a.size, b.size, d.walk_octaves)
+    out, back = (np.log2(x.ranks) - anchor for x in (a, b))
+    between = np.abs(out[:, None] - back[None, :])
+    walked = 0.5 * (np.abs(out)[:, None] + np.abs(back)[None, :] - between)
+    walk = walked * apart(a.size_bytes, b.size_bytes, d.walk_octaves)
     related = apart(a.local, b.local, d.local_octaves) * (
         a.algorithm[:, None] == b.algorithm[None, :]
     )
@@ -124,7 +126,7 @@ def kernel(d: Discrepancy, anchor: float, a: Points, b: Points) -> np.ndarray:
 
 def variance(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
     """Prior variance of the field at each point, (R,)."""
-    return d.field_sd**2 + d.walk_sd**2 * np.abs(at.ranks - anchor)
+    return d.field_sd**2 + d.walk_sd**2 * np.abs(np.log2(at.ranks) - anchor)
 
 
 def whitener(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
@@ -158,8 +160,9 @@ def scaled(
         log predicted there.
       anchor: as in ``kernel``.
     """
-    best, found = np.inf, d
-    for field, noise in itertools.product(_FIELD_SCALES, _NOISE_SCALES):
+
+    def attempt(scales: tuple[float, float]) -> tuple[float, Discrepancy]:
+        field, noise = scales
         trial = dataclasses.replace(
             d,
             field_sd=field * d.field_sd,
@@ -171,10 +174,14 @@ def scaled(
             white = whitener(trial, anchor, at)
             z = white @ residual
             t = 0.5 * (FREEDOM + 1.0) * np.log1p(z**2 / FREEDOM)
-            loss += np.sum(t) - np.sum(np.log(np.diag(white)))
-        if loss < best:
-            best, found = loss, trial
-    return found
+            loss += float(np.sum(t) - np.sum(np.log(np.diag(white))))
+        return loss, trial
+
+    best = min(
+        itertools.product(_FIELD_SCALES, _NOISE_SCALES), key=lambda x: attempt(x)[0]
+    )
+    near = itertools.product(*([x / 2**0.5, x, x * 2**0.5] for x in best))
+    return min((attempt(scales) for scales in near), key=lambda found: found[0])[1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

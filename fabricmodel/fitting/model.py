@@ -24,6 +24,8 @@ from fabricmodel.fitting.solve import Solution
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
 
+_NORMAL = 1.25  # sd of normal noise whose Student-t scale, of 4 degrees, is 1
+
 MISSED = "not in the model"
 """The term of a prediction that the discrepancy adds."""
 
@@ -129,7 +131,7 @@ class FittedModel:
             median_s=whole.reshape(shape),
             log_sd=np.sqrt(variance).reshape(shape),
             terms=terms,
-            warnings=self.seen.warnings(collective, 2.0**at.size, 2.0**at.ranks),
+            warnings=self.seen.warnings(collective, at.size_bytes, at.ranks),
         )
 
     def priced(
@@ -151,8 +153,8 @@ class FittedModel:
             rows = cases(
                 self.fabric,
                 collective,
-                2.0**at.size,
-                np.round(2.0**at.ranks),
+                at.size_bytes,
+                at.ranks,
                 ranks_per_node,
                 [algorithm_of(label) for label in labels],
                 sides,
@@ -182,8 +184,13 @@ class FittedModel:
         d = self.beliefs.get(series or "", typical)
         spread = repeats.get(series or "", max(repeats.values(), default=0.0))
         # that a series is smooth where it was measured says little about larger scales
-        octaves = octaves_outside(2.0**at.ranks, *self.seen.ranks)
-        more = typical.walk_sd**2 * octaves + max(d.noise_sd, spread) ** 2
+        ranks = octaves_outside(at.ranks, *self.seen.ranks)
+        sizes = octaves_outside(at.size_bytes, *self.seen.sizes)
+        more = (
+            typical.walk_sd**2 * ranks
+            + typical.field_sd**2 * -np.expm1(-sizes / typical.field_octaves)
+            + max(_NORMAL * d.noise_sd, spread) ** 2
+        )
         field = self.fields.get((collective, series or ""))
         if field is not None:
             mean, variance, drift = field.ask(at)

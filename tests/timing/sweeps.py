@@ -38,7 +38,7 @@ def plain(fabric: Fabric) -> Fabric:
         dataclasses.replace(level, name=f"level {i}", link=f"link {i}", in_node=False)
         for i, level in enumerate(fabric.levels)
     )
-    return dataclasses.replace(fabric, name="", spread={}, levels=levels)
+    return dataclasses.replace(fabric, name="", spread={}, switches=(), levels=levels)
 
 
 def stack(fabrics: list[Fabric]) -> Fabric:
