@@ -191,7 +191,7 @@ class FittedModel:
                 part.size_bytes,
                 part.ranks,
                 part.ranks_per_node,
-                [algorithm_of(label) for label in part.algorithm],
+                [algorithm_of(label, collective) for label in part.algorithm],
                 part.frame["topology_shape"].to_list(),
             )
             found = (guess.median_s, *guess.interval(0.9))
