@@ -21,19 +21,30 @@ GBPS = 1e-9
 QUICK = {"xla_backend_optimization_level": "0"}  # each program runs once
 
 
-def _level(name: str, kind: str, members: int, **changes) -> Level:
-    prices = {
-        "round_s": 2 * US,
-        "hop_s": 0.2 * US,
-        "message_s": 0.05 * US,
-        "byte_s": GBPS / 50,
-    }
+def _level(
+    name: str,
+    kind: str,
+    members: int,
+    *,
+    round_s: float = 2 * US,
+    byte_s: float = GBPS / 50,
+    uplinks: float = 0.0,
+    family: str = "flat",
+    domain: str = "",
+) -> Level:
+    """A level at prices of the usual size."""
     return Level(
         name=name,
         kind=kind,
+        family=family,
+        domain=domain,
         members=float(members),
         capacity=float(members),
-        **(prices | changes),
+        uplinks=uplinks,
+        round_s=round_s,
+        hop_s=0.2 * US,
+        message_s=0.05 * US,
+        byte_s=byte_s,
     )
 
 
@@ -50,7 +61,6 @@ def fabrics() -> dict[str, Fabric]:
     chip = _level(
         "chip", "clique", 4, family="neuronlink", domain="neuronlink", byte_s=GBPS / 400
     )
-    shared = {"reduce_byte_s": GBPS / 1000, "memory_byte_s": GBPS / 700}
     levels = {
         "flat": (_level("net", "switch", 16),),
         "torus": tuple(_torus("torus")),
@@ -58,7 +68,12 @@ def fabrics() -> dict[str, Fabric]:
         "spanning": (node, net),
     }
     return {
-        family: Fabric(name=family, levels=own, **shared)
+        family: Fabric(
+            name=family,
+            levels=own,
+            reduce_byte_s=GBPS / 1000,
+            memory_byte_s=GBPS / 700,
+        )
         for family, own in levels.items()
     }
 
