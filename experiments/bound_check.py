@@ -73,15 +73,17 @@ def draw_dims(rng: np.random.Generator, family: str) -> list[Dim]:
     powers = rng.random() < 0.5
     for kind in KINDS[family]:
         most = 10 if family == "flat" else 4
-        n = 2.0 ** rng.integers(0, most) if powers else float(rng.integers(1, 2**most))
+        n = 2.0 ** rng.integers(0, most) if powers else rng.integers(1, 2**most)
+        n = float(n)
         whole = kind != "ring" or rng.random() < 0.7
         outer = family == "spanning" and dims
+        sharing = int(rng.integers(1, int(inside) + 1)) if outer else 1
         dims.append(
             Dim(
                 kind=kind,
                 members=n,
                 capacity=n if whole else n + 1.0,
-                ranks_per_link=float(rng.integers(1, int(inside) + 1)) if outer else 1.0,
+                ranks_per_link=float(sharing),
                 ranks_inside=inside,
             )
         )

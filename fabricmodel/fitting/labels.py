@@ -101,3 +101,15 @@ def _bine_name(plain: str, collective: str) -> str:
             if found:
                 return found
     return _BINE_ON_A_SWITCH.get(collective, "")
+
+
+def forced(label: str) -> str:
+    """Tell labels that force an algorithm from those under which the library chose.
+
+    Two labels that the registry does not know are different algorithms all the same.
+
+    >>> forced("bine_lat_over"), forced("default_ompi"), forced("MPI library default")
+    ('bine_lat_over', '', '')
+    """
+    plain = label.strip().lower()
+    return "" if "default" in plain or plain in ("auto", "none") else plain
