@@ -14,8 +14,8 @@ import numpy as np
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, factor_stems
-from fabricmodel.fitting.discrepancy import Discrepancy, Field
-from fabricmodel.fitting.gather import Gathered, gather
+from fabricmodel.fitting.discrepancy import Discrepancy, Field, whitener
+from fabricmodel.fitting.gather import gather, rescaled, whitened
 from fabricmodel.fitting.model import FittedModel, concrete
 from fabricmodel.fitting.objective import slopes, split, unknowns
 from fabricmodel.fitting.parameters import parameters
@@ -59,28 +59,48 @@ def fit(
         raise FabricError("times", "no measurements", "Use prior_model(fabric) instead")
     missed = discrepancy or Discrepancy()
     with jax.enable_x64(True):
-        found = gather(fabric, times, missed)
+        found = gather(fabric, times)
         count = len(found.series)
         known = parameters(fabric, _factors(found.data.rows))
         size = unknowns(known, count)
         starts = np.random.default_rng(seed).normal(scale=0.7, size=(STARTS, size))
         starts[0] = 0.0
-        plain = dataclasses.replace(fabric, name="", spread={})
-        slope = partial(slopes, fabric=plain, parameters=known, data=found.data)
-        solution = minimise(slope, starts)
+        plain = dataclasses.replace(fabric, name="", spread={}, switches=())
+        slope = partial(slopes, fabric=plain, parameters=known)
+        beliefs = dict.fromkeys(found.series, missed)
+        first = minimise(
+            partial(slope, data=whitened(found, beliefs).data), starts, newton_steps=0
+        )
+        # what this series shows of its noise, and of what the model misses
+        residual = np.asarray(slope(jnp.asarray(first.points), data=found.data)[2])[0]
+        beliefs = rescaled(found, missed, residual)
+        found = whitened(found, beliefs)
+        slope = partial(slope, data=found.data)
+        solution = minimise(slope, first.points, adam=False)
         cov, residual, jacobian = laplace(slope, solution.point, batch=STARTS)
-        theta, log_scale, extra = split(jnp.asarray(solution.point), known, count)
+        theta, extra = split(jnp.asarray(solution.point), known, count)
         fitted = concrete(known.apply(fabric, theta))
     n = len(known.names)
-    scale = np.exp(np.asarray(log_scale))
     return FittedModel(
         fabric=fitted,
         parameters=known,
         theta=np.asarray(theta),
         covariance=cov[:n, :n],
         discrepancy=missed,
-        fields=_fields(found, missed, residual, jacobian[:, :n]),
-        series_scale=dict(zip(found.series, scale.tolist(), strict=True)),
+        beliefs=beliefs,
+        fields={
+            (collective, name): Field(
+                discrepancy=beliefs[name],
+                anchor=found.anchor,
+                at=found.at[collective].take(own),
+                white=whitener(
+                    beliefs[name], found.anchor, found.at[collective].take(own)
+                ),
+                residual=residual[group][own],
+                slopes=jacobian[group][own, :n],
+            )
+            for collective, name, own, group in found.parts()
+        },
         repeat_sd=found.repeat_sd,
         series_launch_s=dict(
             zip(found.series, np.asarray(extra).tolist(), strict=True)
@@ -115,26 +135,6 @@ def prior_model(fabric: Fabric) -> FittedModel:
 def _one_unit(fabric: Fabric) -> float:
     """Ranks of the levels that don't grow."""
     return math.prod(float(x.capacity) for x in fabric.levels if not x.grows)
-
-
-def _fields(
-    found: Gathered, missed: Discrepancy, residual: np.ndarray, slopes: np.ndarray
-) -> dict[str, Field]:
-    """Cut residuals and slopes, one after another and padded, into fields."""
-    anchor = min(float(at.ranks.min()) for at in found.at.values())
-    fields, start = {}, 0
-    for (collective, at), white in zip(found.at.items(), found.data.white, strict=True):
-        own, count = slice(start, start + len(at)), len(at)
-        fields[collective] = Field(
-            discrepancy=missed,
-            anchor=anchor,
-            at=at,
-            white=np.asarray(white)[:count, :count],
-            residual=residual[own],
-            slopes=slopes[own],
-        )
-        start += len(white)
-    return fields
 
 
 def _factors(rows: Sequence[Cases]) -> list[str]:

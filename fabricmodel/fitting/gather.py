@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, cases, pad_rows
-from fabricmodel.fitting.discrepancy import Discrepancy, Points, points, whitener
+from fabricmodel.fitting.discrepancy import (
+    Discrepancy,
+    Points,
+    points,
+    scaled,
+    whitener,
+)
 from fabricmodel.fitting.labels import algorithm_of, forced
 from fabricmodel.fitting.objective import Data, Documented
 from fabricmodel.measurements import Measurements
@@ -31,45 +37,85 @@ class Gathered:
       series: their names, in the order of their numbers.
       repeat_sd: by series, log standard deviation of the repeats of a measurement.
       at: by collective, where each of its rows was measured.
+      anchor: log2 of the smallest number of ranks.
     """
 
     data: Data
     series: tuple[str, ...]
     repeat_sd: dict[str, float]
     at: dict[str, Points]
+    anchor: float
+
+    def parts(self) -> Iterator[tuple[str, str, np.ndarray, slice]]:
+        """Collective and series, which rows are theirs, and the group's residuals."""
+        start = 0
+        for (collective, at), owners in zip(
+            self.at.items(), self.data.series, strict=True
+        ):
+            group = slice(start, start + len(at))
+            start += len(owners)
+            for number, name in enumerate(self.series):
+                own = np.flatnonzero(np.asarray(owners)[: len(at)] == number)
+                if len(own):
+                    yield collective, name, own, group
 
 
-def gather(fabric: Fabric, times: Measurements, discrepancy: Discrepancy) -> Gathered:
-    """Place measurements on a fabric, group them by collective, and whiten them.
+def gather(fabric: Fabric, times: Measurements) -> Gathered:
+    """Place measurements on a fabric, and group them by collective.
 
     Repeats of one measurement count as one, their median: what they share, they do
-    not say twice.
+    not say twice. ``whitened`` completes the data.
     """
     once, repeat_sd = medians(times), repeat_spread(times)
     series = tuple(sorted({str(name) for name in once.series}))
-    anchor = float(np.log2(once.ranks.min()))
-    rows, log_times, owners, weights, white, at = [], [], [], [], [], {}
+    rows, log_times, owners, weights, at = [], [], [], [], {}
     for collective in sorted(set(once.collective.tolist())):
         part = once.select(collective=collective)
-        at[collective] = place_points(part, series)
+        at[collective] = place_points(part)
         rows.append(pad_rows(cases_of(fabric, collective, part)))
         log_times.append(pad_rows(np.log(part.time_s)))
-        owners.append(pad_rows(at[collective].series))
-        padded = len(owners[-1])
-        weights.append((np.arange(padded) < len(part)).astype(float))
-        square = np.zeros((padded, padded))
-        square[: len(part), : len(part)] = whitener(discrepancy, anchor, at[collective])
-        white.append(square)
+        owners.append(pad_rows(np.array([series.index(str(x)) for x in part.series])))
+        weights.append((np.arange(len(owners[-1])) < len(part)).astype(float))
     data = Data(
         rows=tuple(rows),
         log_times=tuple(log_times),
         series=tuple(owners),
         weights=tuple(weights),
-        white=tuple(white),
+        white=tuple(np.eye(len(owner)) for owner in owners),
         documented=documented(fabric, tuple(at)),
         count=len(series),
     )
-    return Gathered(data=data, series=series, repeat_sd=repeat_sd, at=at)
+    return Gathered(
+        data=data,
+        series=series,
+        repeat_sd=repeat_sd,
+        at=at,
+        anchor=float(np.log2(once.ranks.min())),
+    )
+
+
+def whitened(found: Gathered, beliefs: Mapping[str, Discrepancy]) -> Gathered:
+    """Make residuals independent under what is believed to be missed of each series."""
+    white = {
+        collective: np.zeros((len(owner), len(owner)))
+        for collective, owner in zip(found.at, found.data.series, strict=True)
+    }
+    for collective, name, own, _ in found.parts():
+        at = found.at[collective].take(own)
+        block = whitener(beliefs[name], found.anchor, at)
+        white[collective][np.ix_(own, own)] = block
+    data = dataclasses.replace(found.data, white=tuple(white.values()))
+    return dataclasses.replace(found, data=data)
+
+
+def rescaled(
+    found: Gathered, missed: Discrepancy, residual: np.ndarray
+) -> dict[str, Discrepancy]:
+    """Scale what is typically missed to what the residuals of each series show."""
+    shown: dict[str, list[tuple[Points, np.ndarray]]] = {x: [] for x in found.series}
+    for collective, name, own, group in found.parts():
+        shown[name].append((found.at[collective].take(own), residual[group][own]))
+    return {name: scaled(missed, rows, found.anchor) for name, rows in shown.items()}
 
 
 def documented(fabric: Fabric, collectives: Sequence[str]) -> tuple[Documented, ...]:
@@ -149,13 +195,11 @@ def cases_of(fabric: Fabric, collective: str, part: Measurements) -> Cases:
     )
 
 
-def place_points(part: Measurements, series: Sequence[str]) -> Points:
+def place_points(part: Measurements) -> Points:
     """Where the rows of one collective of a table lie in the field."""
-    number = {name: i for i, name in enumerate(series)}
     return points(
         part.size_bytes,
         part.ranks,
         part.ranks_per_node,
-        np.array([number.get(str(name), -1) for name in part.series]),
         [forced(label) for label in part.algorithm],
     )

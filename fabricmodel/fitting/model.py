@@ -40,8 +40,8 @@ class FittedModel:
       seen: what it was fitted to.
       solution: how the search went; None without data.
       discrepancy: what a model typically misses.
-      fields: by collective, what this one missed where it was measured.
-      series_scale: how much more than that, by series.
+      beliefs: the same at the scale of each series.
+      fields: by collective and series, what this one missed where it was measured.
       repeat_sd: log standard deviation of repeated measurements, by series.
       series_launch_s: what each series adds to the launch, where there are several.
     """
@@ -53,8 +53,8 @@ class FittedModel:
     seen: Seen
     solution: Solution | None
     discrepancy: Discrepancy = dataclasses.field(default_factory=Discrepancy)
-    fields: Mapping[str, Field] = dataclasses.field(default_factory=dict)
-    series_scale: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    beliefs: Mapping[str, Discrepancy] = dataclasses.field(default_factory=dict)
+    fields: Mapping[tuple[str, str], Field] = dataclasses.field(default_factory=dict)
     repeat_sd: Mapping[str, float] = dataclasses.field(default_factory=dict)
     series_launch_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -99,28 +99,60 @@ class FittedModel:
         labels = algorithm
         if isinstance(algorithm, str):
             labels = [algorithm] * len(volumes)
+        at = points(volumes, counts, nodes, [forced(label) for label in labels])
         # one series alone is the system that the question is about
-        own = np.full(len(volumes), 0 if len(self.seen.series) == 1 else -1)
-        at = points(volumes, counts, nodes, own, [forced(label) for label in labels])
-        return self._answer(collective, at, labels, sides, nodes, shape)
+        series = self.seen.series[0] if len(self.seen.series) == 1 else None
+        return self._answer(collective, series, at, labels, sides, nodes, shape)
 
     def _answer(
         self,
         collective: str,
+        series: str | None,
         at: Points,
         labels: Sequence[str],
         sides: Sequence[str] | None,
         ranks_per_node: np.ndarray,
         shape: tuple[int, ...],
     ) -> Prediction:
-        """Predict at points of the field; those of a known series at its own scale."""
-        sizes, ranks = 2.0**at.size, np.round(2.0**at.ranks)
+        """Predict at points of the field of a series, or of none in particular."""
+        time, bound, slopes, terms = self.priced(
+            collective, series, at, labels, sides, ranks_per_node
+        )
+        missed, variance, drift = self.missed(collective, series, at)
+        slopes = slopes + drift
+        variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
+        whole = np.maximum(time * np.exp(missed), bound)
+        terms = {name: term.reshape(shape) for name, term in terms.items()}
+        if self.fields:
+            terms[MISSED] = (whole - time).reshape(shape)
+        return Prediction(
+            median_s=whole.reshape(shape),
+            log_sd=np.sqrt(variance).reshape(shape),
+            terms=terms,
+            warnings=self.seen.warnings(collective, 2.0**at.size, 2.0**at.ranks),
+        )
+
+    def priced(
+        self,
+        collective: str,
+        series: str | None,
+        at: Points,
+        labels: Sequence[str],
+        sides: Sequence[str] | None,
+        ranks_per_node: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Counts x prices at each point, (R,), without what the model misses.
+
+        Returns:
+          Seconds, their bound, (R, n) slopes of the logarithm by the parameters, and
+          the seconds by cause.
+        """
         with jax.enable_x64(True):
             rows = cases(
                 self.fabric,
                 collective,
-                sizes,
-                ranks,
+                2.0**at.size,
+                np.round(2.0**at.ranks),
                 ranks_per_node,
                 [algorithm_of(label, collective) for label in labels],
                 sides,
@@ -133,57 +165,33 @@ class FittedModel:
                 )
             )
         n = len(at)
-        time, bound, slopes = time[:n], bound[:n], slopes[:n]
-        missed, variance, drift = self._missed(collective, at)
-        extra = self._of_series(self.series_launch_s, at, 0.0)
-        slopes = slopes * (time / (time + extra))[:, None] + drift
-        variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
-        whole = np.maximum((time + extra) * np.exp(missed), bound)
-        found = grouped(names, terms[:, :n], shape)
-        if self.series_launch_s:
-            found["launch"] = found.get("launch", 0.0) + extra.reshape(shape)
-        if self.fields:
-            found[MISSED] = (whole - time - extra).reshape(shape)
-        return Prediction(
-            median_s=whole.reshape(shape),
-            log_sd=np.sqrt(variance).reshape(shape),
-            terms=found,
-            warnings=self.seen.warnings(collective, sizes, ranks),
-        )
+        found = grouped(names, terms[:, :n], (n,))
+        extra = self.series_launch_s.get(series or "", 0.0)
+        found["launch"] = found.get("launch", np.zeros(n)) + extra
+        slopes = slopes[:n] * (time[:n] / (time[:n] + extra))[:, None]
+        return time[:n] + extra, bound[:n], slopes, found
 
-    def _missed(
-        self, collective: str, at: Points
+    def missed(
+        self, collective: str, series: str | None, at: Points
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log of what the model misses: mean, variance with noise, slopes."""
-        d = self.discrepancy
-        scale = self._of_series(self.series_scale, at, self._typical_scale())
-        repeats = self._of_series(
-            self.repeat_sd, at, max(self.repeat_sd.values(), default=0.0)
-        )
-        noise = np.maximum(scale * d.noise_sd, repeats) ** 2
+        """Log of what the model misses at each point: mean, variance, slopes.
+
+        The variance holds the noise of a measurement and what larger scales may add.
+        """
+        typical, repeats = self.discrepancy, self.repeat_sd
+        d = self.beliefs.get(series or "", typical)
+        spread = repeats.get(series or "", max(repeats.values(), default=0.0))
         # that a series is smooth where it was measured says little about larger scales
-        beyond = d.walk_sd**2 * octaves_outside(2.0**at.ranks, *self.seen.ranks)
-        if collective in self.fields:
-            mean, variance, drift = self.fields[collective].ask(at)
-            variance = scale**2 * variance + beyond + noise
-            return scale * mean, variance, scale[:, None] * drift
-        unseen = self.seen.rows and collective not in self.seen.collectives
-        variance = (scale * d.field_sd) ** 2 + beyond + noise
-        variance = variance + (d.unseen_sd**2 if unseen else 0.0)
+        octaves = octaves_outside(2.0**at.ranks, *self.seen.ranks)
+        more = typical.walk_sd**2 * octaves + max(d.noise_sd, spread) ** 2
+        field = self.fields.get((collective, series or ""))
+        if field is not None:
+            mean, variance, drift = field.ask(at)
+            return mean, variance + more, drift
+        if self.seen.rows and collective not in self.seen.collectives:
+            more = more + d.unseen_sd**2
         nothing = np.zeros(len(at))
-        return nothing, variance, np.zeros((len(at), len(self.theta)))
-
-    def _of_series(
-        self, values: Mapping[str, float], at: Points, otherwise: float
-    ) -> np.ndarray:
-        """Value of each point's series; ``otherwise`` where it has none."""
-        known = [values.get(name, otherwise) for name in self.seen.series]
-        return np.array([*known, otherwise])[at.series]
-
-    def _typical_scale(self) -> float:
-        """Geometric mean of the scales of the series."""
-        scales = list(self.series_scale.values())
-        return float(np.exp(np.mean(np.log(scales)))) if scales else 1.0
+        return nothing, d.field_sd**2 + more, np.zeros((len(at), len(self.theta)))
 
     def predict_rows(self, times: Measurements) -> Rows:
         """Predict every row of a table, in its order, its own launch included.
@@ -192,13 +200,14 @@ class FittedModel:
           FabricError: as ``predict``.
         """
         columns = {name: np.full(len(times), np.nan) for name in ("mid", "low", "high")}
-        collectives = np.asarray(times.collective)
-        for collective in sorted({str(name) for name in collectives}):
-            mask = collectives == collective
+        pairs = list(zip(times.collective.tolist(), times.series.tolist(), strict=True))
+        for collective, series in sorted(set(pairs)):
+            mask = np.array([pair == (collective, series) for pair in pairs])
             part = times.filter(mask)
             guess = self._answer(
                 collective,
-                place_points(part, self.seen.series),
+                series if series in self.seen.series else None,
+                place_points(part),
                 part.algorithm.tolist(),
                 part.frame["topology_shape"].to_list(),
                 part.ranks_per_node,

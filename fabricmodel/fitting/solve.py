@@ -33,6 +33,7 @@ class Solution:
 
     Attributes:
       point: (n,) the best end point.
+      points: (starts, n) all of them, the best first.
       losses: (starts,) of all end points, sorted.
       gradient_norm: at the best one.
       converged: that norm is below the tolerance.
@@ -40,6 +41,7 @@ class Solution:
     """
 
     point: np.ndarray
+    points: np.ndarray
     losses: np.ndarray
     gradient_norm: float
     converged: bool
@@ -50,6 +52,7 @@ def minimise(
     value_and_grad: ValueAndGrad,
     starts: np.ndarray,
     *,
+    adam: bool = True,
     lbfgs_steps: int = 200,
     newton_steps: int = 12,
     tolerance: float = 1e-2,
@@ -60,6 +63,7 @@ def minimise(
       value_and_grad: of a batch of points, (starts, n) to ((starts,), (starts, n)),
         and anything more.
       starts: (starts, n).
+      adam: whether to begin with it; not where the starts are good ones.
       lbfgs_steps: of each start at most, backtracking included; ends early once the
         best and half of the others have converged.
       newton_steps: of the best one at most.
@@ -70,21 +74,26 @@ def minimise(
     >>> solution.converged, float(abs(solution.point).max()) < 0.01
     (True, True)
     """
-    points, values, grads = _first_order(value_and_grad, starts)
+    points = _first_order(value_and_grad, starts) if adam else jnp.asarray(starts)
+    values, grads, *_ = value_and_grad(points)
     points, values, grads = _second_order(
         value_and_grad, points, values, grads, lbfgs_steps, tolerance
     )
     losses = np.where(np.isfinite(values), values, np.inf)
-    best = int(np.argmin(losses))
-    point, losses[best], norm = _newton(
-        value_and_grad, np.asarray(points)[best], len(starts), newton_steps, tolerance
-    )
+    order = np.argsort(losses)
+    points, losses, grads = np.asarray(points)[order], losses[order], grads[order]
+    point, norm = points[0], float(np.linalg.norm(grads[0]))
+    if newton_steps:
+        point, losses[0], norm = _newton(
+            value_and_grad, point, len(starts), newton_steps, tolerance
+        )
     return Solution(
         point=point,
+        points=points,
         losses=np.sort(losses),
         gradient_norm=norm,
         converged=norm < tolerance,
-        agreeing=int(np.sum(losses < losses[best] + 0.1)),
+        agreeing=int(np.sum(losses < losses[0] + 0.1)),
     )
 
 
@@ -125,7 +134,7 @@ def _first_order(value_and_grad: ValueAndGrad, starts: np.ndarray):
     state = _ADAM.init(points)  # elementwise, so one state serves all starts
     for _ in range(ADAM_STEPS):
         points, state = _move(points, state, value_and_grad(points)[1])
-    return points, *value_and_grad(points)[:2]
+    return points
 
 
 @jax.jit

@@ -191,8 +191,28 @@ def test_chips_are_not_ranks():
     ]
     with pytest.raises(FabricError, match="whole number"):
         load_fabric("trn1-instance", chips=0)
-    with pytest.raises(FabricError, match="at most 32"):
-        load_fabric("trn1-instance", chips=17 * 16)
+    with pytest.raises(FabricError, match="48 ranks do not divide"):
+        load_fabric("trn1-instance", chips=24)
+
+
+def test_a_full_unit_is_one_of_its_cluster():
+    """The same name from one chip to 1,000,000, until the last level is full."""
+    for name, cluster in (
+        ("trn3-ultraserver-gen2", "trn3-ultracluster-gen2"),
+        ("trn1-instance", "trn1-ultracluster"),
+        ("hgx-h200", "h200-infiniband"),
+        ("tpu-v4-pod", "tpu-v4-multislice"),
+    ):
+        alone = load_fabric(name)
+        assert load_fabric(name, chips=1).name == name
+        for chips in (100_000, 1_000_000):
+            grown = load_fabric(name, chips=chips)
+            assert grown.name == cluster
+            assert [x.name for x in grown.levels[:-1]] == [x.name for x in alone.levels]
+            ranks = math.prod(level.members for level in grown.levels)
+            assert 1.0 <= ranks / chips / load_entry(name).ranks_per_chip < 1.02
+    with pytest.raises(FabricError, match=r"exceed mi250x-node.*'xgmi' is full at 8"):
+        load_fabric("mi250x-node", chips=8)
 
 
 def test_in_network_reduction_stays_inside_its_domain():
