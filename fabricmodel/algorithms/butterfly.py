@@ -114,6 +114,40 @@ def swing_latency_all_reduce(
     return _whole(dims, size_bytes, swing_distances(), swing_load, ports, twist=True)
 
 
+def bine_all_gather(
+    dims: Sequence[Dim], size_bytes: Numeric, ports: str = "all"
+) -> Phases:
+    """Bine: butterflies of Swing's distances, whose blocks stay contiguous.
+
+    The same partners, and so the same load of the links; what a rank sends lies in one
+    piece, or is permuted once, which the links do not see. Source: De Sensi et al.,
+    "Bine trees: enhancing collective operations by optimizing communication
+    locality" (2025).
+    """
+    return swing_all_gather(dims, size_bytes, ports)
+
+
+def bine_reduce_scatter(
+    dims: Sequence[Dim], size_bytes: Numeric, ports: str = "all"
+) -> Phases:
+    """Bine butterflies run backwards, and (N - 1)/N S reduced."""
+    return swing_reduce_scatter(dims, size_bytes, ports)
+
+
+def bine_all_reduce(
+    dims: Sequence[Dim], size_bytes: Numeric, ports: str = "all"
+) -> Phases:
+    """Bine butterflies: a reduce_scatter, then an all_gather."""
+    return swing_all_reduce(dims, size_bytes, ports)
+
+
+def bine_latency_all_reduce(
+    dims: Sequence[Dim], size_bytes: Numeric, ports: str = "all"
+) -> Phases:
+    """Bine butterflies of whole vectors: log2 N steps."""
+    return swing_latency_all_reduce(dims, size_bytes, ports)
+
+
 def doubling_all_gather(
     dims: Sequence[Dim], size_bytes: Numeric, ports: str = "all"
 ) -> Phases:

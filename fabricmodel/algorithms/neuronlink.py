@@ -32,6 +32,7 @@ from fabricmodel.algorithms.counts import (
     share,
     wraps,
 )
+from fabricmodel.algorithms.torus import routed_scatter
 
 
 def channels(dims: Sequence[Dim]) -> Array:
@@ -150,48 +151,89 @@ def mesh_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     return (dataclasses.replace(between, levels=levels), inside)
 
 
+def direct_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Scatter (or gather): the root's links carry what is for the other chips.
+
+    (C - 1)/C S over the links of its chip between them, and (r - 1)/N S inside it.
+    """
+    chip, *torus = dims
+    ranks = product(dims)
+    (between,) = routed_scatter(torus, size_bytes)
+    levels = tuple(
+        dataclasses.replace(
+            level,
+            messages=active(dim) * xp.maximum(ranks - chip.members - 1.0, 0.0),
+        )
+        for dim, level in zip(torus, between.levels, strict=True)
+    )
+    r = xp.asarray(chip.members)
+    inside = LevelCounts(
+        rounds=active(chip),
+        messages=active(chip) * xp.maximum(r - 2.0, 0.0),
+        phases=active(chip),
+        bytes=(r - 1.0) / ranks * size_bytes,
+    )
+    return (Counts(levels=(inside, *levels), flow="parallel"),)
+
+
 def rdh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Recursive doubling along the axes of the torus, then a stage inside the chip.
 
     A ring of four is a 2-cube, so each of the log2 C steps is one hop along one axis.
     The r ranks of a chip run r groups at once, each on S/r, and start on different
     axes: with a axes a link serves ceil(r / a) groups, and carries (C - 1)/C S/r of
-    each over all the steps. Sides of 2, or closed ones of 4, only.
+    each over all the steps. All axes are at work in a step, and the slowest sets its
+    pace (an upper bound where r < a and the links differ). Sides of 2, or closed ones
+    of 4, only.
 
     >>> chip = Dim(kind="clique", members=4.0, capacity=4.0)
     >>> side = Dim(kind="ring", members=4.0, capacity=4.0)
-    >>> (c,) = rdh_all_gather([chip, side, side], 64.0)
-    >>> [float(level.rounds) for level in c.levels], float(c.levels[1].bytes)
-    ([1.0, 2.0, 2.0], 7.5)
+    >>> between, inside = rdh_all_gather([chip, side, side], 64.0)
+    >>> [float(level.rounds) for level in between.levels]
+    [0.0, 4.0, 4.0]
+    >>> float(between.levels[1].bytes), float(inside.levels[0].bytes)
+    (15.0, 48.0)
     """
     chip, *torus = dims
-    steps = [log2_ceil(dim.members) for dim in torus]
-    axes = xp.maximum(sum(steps, xp.zeros(())), 1.0)
+    axes = sum((log2_ceil(dim.members) for dim in torus), xp.zeros(()))
     r = xp.asarray(chip.members)
-    carried = share(product(torus)) * size_bytes / r * xp.ceil(r / axes - 1e-5)
+    serves = xp.ceil(r / xp.maximum(axes, 1.0) - 1e-5)
+    carried = share(product(torus)) * size_bytes / r * serves
     valid = xp.ones(())
     for dim in torus:
         n = xp.asarray(dim.members)
         cube = (n <= 2) | ((n == 4) & (wraps(dim) > 0))
         valid = valid * xp.where(cube, is_power_of_two(n), 0.0)
-    levels = tuple(
-        LevelCounts(rounds=count, phases=count, bytes=carried * count / axes)
-        for count in steps
+    between = tuple(
+        LevelCounts(
+            rounds=active(dim) * axes,
+            phases=active(dim) * axes,
+            bytes=active(dim) * carried,
+        )
+        for dim in torus
     )
     inside = LevelCounts(
         rounds=active(chip),
         phases=active(chip),
         bytes=share(chip.members) * size_bytes,
     )
-    return (Counts(levels=(inside, *levels), valid=valid),)
+    idle = tuple(LevelCounts() for _ in torus)
+    return (
+        Counts(levels=(LevelCounts(), *between), valid=valid, flow="parallel"),
+        Counts(levels=(inside, *idle), valid=valid),
+    )
 
 
 def rdh_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Reduce inside the chip, then recursive halving along the axes."""
-    (gather,) = rdh_all_gather(dims, size_bytes)
+    between, inside = rdh_all_gather(dims, size_bytes)
     chip, chips = dims[0], product(dims[1:])
-    reduced = (share(chip.members) + share(chips) / chip.members) * size_bytes
-    return (dataclasses.replace(gather, reduced_bytes=reduced),)
+    return (
+        dataclasses.replace(inside, reduced_bytes=share(chip.members) * size_bytes),
+        dataclasses.replace(
+            between, reduced_bytes=share(chips) * size_bytes / chip.members
+        ),
+    )
 
 
 def rdh_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:

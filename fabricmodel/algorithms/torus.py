@@ -196,17 +196,20 @@ def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 
 def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Send to the next rank and receive from the one before: one link, one round."""
-    levels, free = [], xp.ones(())
-    for dim in dims:  # the first dimension in use carries it
-        use = free * active(dim)
-        levels.append(
-            LevelCounts(
-                rounds=use, phases=use, bytes=use * size_bytes * dim.ranks_per_link
-            )
+    """Send to the next rank and receive from the one before: one link, one round.
+
+    Rows follow one another like the turns of a snake, so that the next rank is a
+    neighbour too where a row ends: every side carries some of the messages.
+    """
+    levels = tuple(
+        LevelCounts(
+            rounds=active(dim),
+            phases=active(dim),
+            bytes=active(dim) * size_bytes * dim.ranks_per_link,
         )
-        free = free - use
-    return (Counts(levels=tuple(levels)),)
+        for dim in dims
+    )
+    return (Counts(levels=levels, flow="parallel"),)
 
 
 def _lopsided(dim: Dim) -> Array:

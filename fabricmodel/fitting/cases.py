@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -136,7 +137,7 @@ def bounds(fabric: Fabric, rows: Cases) -> Array:
     launch = fabric.launch_s.get(rows.collective, 0.0)
 
     def one(table: CountTable, size: Leaf) -> Array:
-        return launch + bound_seconds(table.bounds, fabric, size)
+        return jnp.asarray(launch + bound_seconds(table.bounds, fabric, size))
 
     return jax.vmap(one)(rows.tables, rows.sizes)
 

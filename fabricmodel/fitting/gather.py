@@ -190,7 +190,7 @@ def cases_of(fabric: Fabric, collective: str, part: Measurements) -> Cases:
         part.size_bytes,
         part.ranks,
         part.ranks_per_node,
-        [algorithm_of(label) for label in part.algorithm],
+        [algorithm_of(label, collective) for label in part.algorithm],
         part.frame["topology_shape"].to_list(),
     )
 

@@ -156,7 +156,7 @@ class FittedModel:
                 at.size_bytes,
                 at.ranks,
                 ranks_per_node,
-                [algorithm_of(label) for label in labels],
+                [algorithm_of(label, collective) for label in labels],
                 sides,
             )
             names = tuple(prices(self.fabric))

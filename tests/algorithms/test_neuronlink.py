@@ -1,156 +1,24 @@
-"""NeuronLink algorithms against their execution on chips of a 4x4 torus."""
+"""NeuronLink algorithms against their execution on chips of a torus."""
 
-import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import jax.numpy as jnp
-import numpy as np
 import oracle
 import pytest
-
-from fabricmodel.algorithms.counts import Counts, Dim, total
-from fabricmodel.algorithms.registry import algorithms
-
-SIZE = 2.0**20
-
-
-class Group(NamedTuple):
-    """Ranks of every chip of a part of a torus."""
-
-    ranks: int
-    sides: tuple[int, ...]
-    whole: tuple[int, ...] = (4, 4)
-
-    @property
-    def size(self) -> int:
-        return self.ranks * int(np.prod(self.sides))
-
-    @property
-    def wrap(self) -> list[bool]:
-        return [n == c for n, c in zip(self.sides, self.whole, strict=True)]
-
-
-GROUPS = [
-    Group(r, sides)
-    for r in (2, 4)
-    for sides in [(4, 4), (1, 1), (4, 1), (1, 4), (4, 2), (2, 4), (2, 2)]
-]
-
-
-def _name(group: Group) -> str:
-    return "x".join(map(str, group.sides)) + f"r{group.ranks}"
-
-
-every_group = pytest.mark.parametrize("group", GROUPS, ids=_name)
-
-
-@functools.cache
-def library(collective: str, name: str, group: Group) -> Counts:
-    dims = [Dim(kind="clique", members=group.ranks, capacity=group.ranks)]
-    dims += [
-        Dim(kind="ring", members=jnp.asarray(float(n)), capacity=jnp.asarray(float(c)))
-        for n, c in zip(group.sides, group.whole, strict=True)
-    ]
-    return total(algorithms("neuronlink", collective)[name].count(dims, SIZE))
-
-
-def per_level(counts: Counts) -> np.ndarray:
-    """Return rounds and bytes of every dimension."""
-    return np.array(
-        [(float(x.rounds), float(x.bytes) / SIZE) for x in counts.levels], float
-    )
-
-
-def expected(group: Group, *tallies: oracle.Tally, streams: bool = False) -> np.ndarray:
-    return np.array(
-        [
-            (
-                sum(t.rounds[dim] for t in tallies),
-                sum((t.stream if streams else t.bytes).get(dim, 0.0) for t in tallies),
-            )
-            for dim in range(1 + len(group.sides))
-        ]
-    )
-
-
-def near(values):
-    return pytest.approx(values, rel=1e-6, abs=1e-9)
-
-
-def network_of(group: Group) -> oracle.Network:
-    return oracle.chips(group.ranks, group.sides, group.wrap)
-
-
-def chip_groups(network: oracle.Network) -> dict[oracle.Rank, list[oracle.Rank]]:
-    """Return the ranks of every chip."""
-    inside: dict[oracle.Rank, list[oracle.Rank]] = {}
-    for rank in network.ranks:
-        inside.setdefault(rank[0], []).append(rank)
-    return inside
-
-
-def same_index(network: oracle.Network) -> list[list[oracle.Rank]]:
-    """Return the groups of one rank a chip."""
-    return [list(ranks) for ranks in zip(*chip_groups(network).values(), strict=True)]
-
-
-def two_stages(
-    network: oracle.Network, between: Sequence[oracle.Rounds]
-) -> tuple[oracle.Rounds, oracle.Rounds]:
-    """Gather between chips by rank, then let the ranks of a chip read one another."""
-    first = oracle.together(*between)
-    held = {rank: ranks for ranks in same_index(network) for rank in ranks}
-    inside = chip_groups(network).values()
-    return first, oracle.together(*(oracle.direct(ranks, held) for ranks in inside))
-
-
-def check_both_ways(
-    group: Group,
-    network: oracle.Network,
-    stages: Sequence[oracle.Rounds],
-    name: str,
-    *,
-    rotating: bool = False,
-) -> None:
-    """Gather in stages, reduce and scatter in their duals, and compare the counts.
-
-    Where the groups rotate over the axes, the links of all sides are busy in a stage
-    and the slowest sets its pace: rounds and bytes are compared in their sum.
-    """
-    one = {r: [r] for r in network.ranks}
-    state = oracle.own(network.ranks, one)
-    gathered = [oracle.run(network, s, state, 1 / group.size) for s in stages]
-    oracle.check_gathered(state, network.ranks, one)
-    state = oracle.partial(network.ranks, network.ranks)
-    scattered = [
-        oracle.run(network, oracle.dual(s), state, 1 / group.size)
-        for s in reversed(stages)
-    ]
-    oracle.check_reduced(state, network.ranks, one)
-    for stage in stages:
-        oracle.run(network, stage, state, 1 / group.size)
-    whole = dict.fromkeys(network.ranks, network.ranks)
-    oracle.check_reduced(state, network.ranks, whole)
-    adds = sum(tally.reduced for tally in scattered)
-    for collective, tallies, reduced in (
-        ("all_gather", gathered, 0.0),
-        ("reduce_scatter", scattered, adds),
-        ("all_reduce", scattered + gathered, adds),
-    ):
-        ours = library(collective, name, group)
-        assert float(ours.valid) == 1.0
-        levels, wanted = per_level(ours), expected(group, *tallies)
-        if rotating:
-            levels = np.array([levels[0], levels[1:].sum(axis=0)])
-            slowest = [max([t.bytes[d] for d in t.bytes if d] + [0.0]) for t in tallies]
-            crossing = sum(
-                1 for t in tallies if any(t.rounds[d] for d in t.rounds if d)
-            )
-            wanted = np.array([wanted[0], (crossing, sum(slowest))])
-        assert levels == near(wanted), collective
-        assert float(ours.reduced_bytes) / SIZE == near(reduced), collective
+from neuronlink_groups import (
+    SIZE,
+    Group,
+    check_both_ways,
+    chip_groups,
+    every_group,
+    expected,
+    library,
+    near,
+    network_of,
+    per_level,
+    same_index,
+    two_stages,
+)
 
 
 @every_group
@@ -260,177 +128,37 @@ def test_single_step_mesh(group):
     assert per_level(ours) == near(expected(group, tally))
 
 
-# Rings
-
-
-@functools.cache
-def directed_cycles(group: Group) -> list[list[oracle.Rank]]:
-    """Return rings of chips, both ways round as many disjoint cycles as there are.
-
-    Four rings at most. Where the chips have no cycle, a ring goes up a line and back,
-    and there is one of them.
-    """
-    graph = oracle.torus(group.sides, group.wrap).graph.to_undirected()
-    if len(graph) < 3:
-        return [list(graph)]
-    for many in (2, 1):
-        cycles = oracle.edge_disjoint_cycles(graph, many)
-        if cycles is not None:
-            assert len({frozenset(e) for c in cycles for e in _around(c)}) == (
-                many * len(graph)
-            )
-            assert all(graph.has_edge(*e) for c in cycles for e in _around(c))
-            return cycles + [cycle[::-1] for cycle in cycles]
-    assert len(group.sides) - group.sides.count(1) == 1
-    return [sorted(graph), sorted(graph)[::-1]]
-
-
-def _around(cycle: Sequence[oracle.Rank]) -> list[tuple[oracle.Rank, oracle.Rank]]:
-    return [(a, cycle[(i + 1) % len(cycle)]) for i, a in enumerate(cycle)]
-
-
-def compare_rings(group: Group, name: str, tally: oracle.Tally, rounds: int) -> None:
-    """Compare the rounds of a pass, and what it streams over the links of a side.
-
-    Inside a chip the memory is the limit, which has counts of its own, so only a group
-    of one chip is compared there.
-    """
-    alone = group.size == group.ranks
-    share = 1.0 - 1.0 / group.size
-    for collective in ("all_gather", "reduce_scatter", "all_reduce"):
-        passes = 2 if collective == "all_reduce" else 1
-        ours = library(collective, name, group)
-        assert float(ours.valid) == 1.0
-        levels = per_level(ours)
-        assert levels[:, 0].sum() == passes * rounds
-        # A side that no ring runs along carries nothing.
-        theirs = expected(group, tally, streams=True)[:, 1]
-        first = 0 if alone else 1
-        assert levels[first:, 1] == near(passes * theirs[first:])
-        adds = 0.0 if collective == "all_gather" else share
-        assert float(ours.reduced_bytes) / SIZE == near(adds)
-
-
-def check_ring(group: Group) -> None:
+@pytest.mark.parametrize(("name", "ranks"), [("mesh", 2), ("rdh", 4)])
+def test_ultraserver(name, ranks):
+    """64 chips: six axes, of which those of the ranks are at work in a step."""
+    group = Group(ranks, (4, 4, 4), (4, 4, 4))
     network = network_of(group)
-    inside = chip_groups(network)
-    rings = directed_cycles(group)
-    held = {r: [(part, r) for part in range(len(rings))] for r in network.ranks}
-    rounds = oracle.together(
-        *(
-            oracle.ring(
-                [rank for chip in cycle for rank in inside[chip]],
-                {r: [(part, r)] for r in network.ranks},
-            )
-            for part, cycle in enumerate(rings)
-        )
-    )
-    block = 1 / len(rings) / group.size
-    state = oracle.own(network.ranks, held)
-    tally = oracle.run(network, rounds, state, block)
-    oracle.check_gathered(state, network.ranks, held)
-    state = oracle.partial(network.ranks, [b for own in held.values() for b in own])
-    oracle.run(network, oracle.dual(rounds), state, block)
-    oracle.check_reduced(state, network.ranks, held)
-    compare_rings(group, "ring", tally, len(rounds))
+    one = {r: [r] for r in network.ranks}
+    if name == "mesh":
+        between = [oracle.direct(ranks, one) for ranks in same_index(network)]
+        stages = list(two_stages(network, between))
+    else:
+        between, longest = hypercube(network, group.sides)
+        assert longest == 1
+        first, inside = two_stages(network, between)
+        stages = [[messages] for messages in first] + [inside]
+    check_both_ways(group, network, stages, name, rotating=name == "rdh")
 
 
 @every_group
-def test_ring(group):
-    """Through every rank; each of the rings carries its part of the vector."""
-    if group.sides == (4, 4):
-        assert len(directed_cycles(group)) == 4
-    check_ring(group)
-
-
-@pytest.mark.parametrize(
-    "group",
-    [
-        Group(4, (2, 1)),
-        Group(4, (3, 1)),
-        Group(4, (4,), (4,)),
-        Group(2, (12,), (12,)),
-        Group(4, (4, 2), (4, 2)),
-    ],
-    ids=["two chips", "line of three", "ring of four", "ring of twelve", "4x2 whole"],
-)
-def test_ring_where_there_are_fewer_rings(group):
-    """One link has one ring through it; a ring of chips has two, one each way."""
-    check_ring(group)
-
-
-@pytest.mark.parametrize(
-    "group",
-    [pytest.param(group, id=_name(group)) for group in GROUPS if group.sides != (1, 1)],
-)
-def test_kangaring(group):
-    """Primaries pass on the blocks of pairs, and hand them to their secondaries.
-
-    The last pair's blocks go no further: (N - 2)/N, not (N - 1)/N.
-    """
-    check_kangaring(group)
-
-
-def check_kangaring(group: Group, *, links: bool = True) -> None:
+def test_scatter(group):
+    """From the root to everyone: no schedule gets the data out of its chip faster."""
     network = network_of(group)
-    inside = chip_groups(network)
-    rings = directed_cycles(group)
-    blocks = {r: [(part, r) for part in range(len(rings))] for r in network.ranks}
-    schedules = []
-    for part, cycle in enumerate(rings):
-        pairs = [
-            ranks[i : i + 2] if part % 2 == 0 else ranks[i : i + 2][::-1]  # roles turn
-            for chip in cycle
-            for ranks in [inside[chip]]
-            for i in range(0, group.ranks, 2)
-        ]
-        primaries = [primary for primary, _ in pairs]
-        both: dict = {p: [(part, p), (part, s)] for p, s in pairs}
-        along = oracle.ring(primaries, both)
-        # What came in the round before, or was there, goes to the secondary.
-        copies = [
-            [
-                oracle.Message(p, s, [(part, p)] if t == 0 else both[primaries[i - t]])
-                for i, (p, s) in enumerate(pairs)
-            ]
-            for t in range(len(pairs))
-        ]
-        start = [[oracle.Message(s, p, [(part, s)]) for p, s in pairs]]
-        schedules.append(start + oracle.together(along, copies))
-    rounds = oracle.together(*schedules)
-    passes = len(rounds) - 2  # a primary reads from its secondary and writes to it
-    block = 1 / len(rings) / group.size
-    state = oracle.own(network.ranks, blocks)
-    tally = oracle.run(network, rounds, state, block)
-    oracle.check_gathered(state, network.ranks, blocks)
-    state = oracle.partial(network.ranks, [b for own in blocks.values() for b in own])
-    scattered = oracle.run(network, oracle.dual(rounds), state, block)
-    oracle.check_reduced(state, network.ranks, blocks)
-    if links:
-        compare_rings(group, "kangaring", tally, passes)
-    ours = library("all_gather", "kangaring", group)
-    assert per_level(ours)[:, 0].sum() == passes
-    ours = library("reduce_scatter", "kangaring", group)
-    if len(rings) % 4 == 0:  # the roles are shared out evenly
-        assert float(ours.reduced_bytes) / SIZE == near(scattered.reduced)
-
-
-@every_group
-def test_kangaring_rounds(group):
-    """Half of the ranks make half of the rounds; one chip alone has no such ring."""
-    if group.sides == (1, 1):
-        assert float(library("all_gather", "kangaring", group).valid) == 0.0
-        return
-    assert per_level(library("all_gather", "kangaring", group))[:, 0].sum() == (
-        group.size / 2 - 1
-    )
-    check_kangaring(group, links=False)
-
-
-@every_group
-def test_kangaring_touches_memory_less(group):
-    """Three accesses for two ranks instead of four; four instead of six to reduce."""
-    for collective, ratio in ("all_gather", 3 / 4), ("reduce_scatter", 4 / 6):
-        kangaring = library(collective, "kangaring", group).memory_bytes
-        ring = library(collective, "ring", group).memory_bytes
-        assert float(kangaring) / float(ring) == near(ratio)
+    root, *others = network.ranks
+    state: oracle.State = {r: {} for r in network.ranks}
+    state[root] = {r: 1 for r in network.ranks}
+    messages = [oracle.Message(root, r, [r]) for r in others]
+    tally = oracle.run(network, [messages], state, 1 / group.size)
+    assert all(r in state[r] for r in network.ranks)
+    ours = per_level(library("scatter", "routed", group))
+    assert ours[0, 1] == near(tally.bytes.get(0, 0.0))
+    for side in range(1, len(ours)):  # over the links there are, at best
+        assert ours[side, 1] <= tally.bytes.get(side, 0.0) + ours[1:, 1].max() + 1e-9
+    chips = group.size / group.ranks
+    links = sum(2 if n > 2 else n - 1 for n in group.sides)
+    assert ours[1:, 1].max() >= (chips - 1) / chips / max(links, 1) - 1e-9

@@ -160,7 +160,7 @@ def test_a_forced_algorithm(model):
         (" KangaRing ", "kangaring"),
         ("recursive-doubling", "recursive_doubling"),
         ("rabenseifner", "halving_doubling"),
-        ("pairwise_ompi", "direct"),
+        ("pairwise_ompi", "pairwise"),
         ("NCCL default selection", ""),
         ("hier", ""),
         ("", ""),

@@ -89,7 +89,7 @@ FLAT: Table = {
         "bruck": _auto(
             exchange.bruck_all_to_all,
             r"T = \lceil \log_2 N \rceil \alpha + b(N)\frac{S}{N}\beta,\quad"
-            r" b(N) = \textrm{bits set in } 0 \ldots N-1",
+            r" b(N) = \text{bits set in } 0 \ldots N-1",
             BRUCK,
         ),
     },

@@ -11,6 +11,7 @@ from fabricmodel.algorithms.registry.torus import TORUS
 AWS = "AWS Neuron documentation, intra-node collective communications"
 
 _auto = partial(entry, source=AWS, automatic=True)
+_CUBES = "sides of 2, or closed ones of 4"
 
 _C = r"C = \prod n_i,\ r = N/C"
 _RING = r"(N-1)\alpha + \max\left(\frac{C-1}{cC}S\beta,\ \frac{a(N-1)}{4N}S\mu\right)"
@@ -25,7 +26,6 @@ _RDH = (
     r"(1+\log_2 C)\alpha + \frac{C-1}{C}\frac{S}{r}"
     r"\left\lceil\frac{r}{\log_2 C}\right\rceil\beta + \frac{r-1}{r}S\beta_{chip}"
 )
-_CUBES = "sides of 2, or closed ones of 4"
 _PAIRS = "an even number of ranks a chip, two chips or more"
 _REDUCED = r" + \frac{N-1}{N}S\gamma"
 
@@ -72,5 +72,13 @@ NEURONLINK["all_to_all"] = {
         r"T = 2\alpha + (d-1)h + rS\max_i g(n_i)\beta_i + \frac{r-1}{r}S\beta_{chip}",
     )
 }
-for _kind in ("broadcast", "reduce", "gather", "scatter", "send_recv"):
+_SCATTER = _auto(
+    neuronlink.direct_scatter,
+    r"T = \max\left(\alpha + (d-1)h + (N-2)o + \frac{C-1}{2DC}S\beta,"
+    r"\ \alpha_{chip} + \frac{r-1}{N}S\beta_{chip}\right)",
+    source="Counted link by link",
+    supported="any sides, any r",
+)
+NEURONLINK["gather"] = NEURONLINK["scatter"] = {"routed": _SCATTER}
+for _kind in ("broadcast", "reduce", "send_recv"):
     NEURONLINK[_kind] = TORUS[_kind]

@@ -81,12 +81,12 @@ def _table() -> Table:
     }
     ported = {
         "swing": _halves(butterfly, "swing", _SEEN, SWING, CLOSED),
-        "bine": _halves(butterfly, "swing", _SEEN, BINE, CLOSED),
+        "bine": _halves(butterfly, "bine", _SEEN, BINE, CLOSED),
         "torus_doubling": _halves(butterfly, "doubling", _SEEN, TRG, CUBES),
     }
     latency = {
         "swing_latency": (butterfly.swing_latency_all_reduce, SWING, CLOSED),
-        "bine_latency": (butterfly.swing_latency_all_reduce, BINE, CLOSED),
+        "bine_latency": (butterfly.bine_latency_all_reduce, BINE, CLOSED),
         "torus_doubling_latency": (butterfly.doubling_latency_all_reduce, TRG, CUBES),
     }
     rooted = {
