@@ -1,134 +1,273 @@
-"""One line of an nccl-tests table: its columns, and what makes it unusable."""
+"""Rows of nccl-tests, as text or JSON print them: what is usable, and what ran."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import re
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from fabricmodel.measurements.logtext import half_unit, printed_number
-from fabricmodel.measurements.vocabulary import DTYPE_BYTES
+import polars as pl
 
-HEADER = re.compile(r"#\s*(size\s+count\s+type\b.*\bbusbw\b.*)$")
-_OPS = ("sum", "prod", "min", "max", "avg", "mulsum", "none")
-_TYPES = "|".join(sorted(DTYPE_BYTES, key=len, reverse=True))
-_START = re.compile(rf"(?<![0-9])[0-9]+\s+[0-9]+\s+(?:{_TYPES})\b", re.ASCII)
-_NUMERIC = re.compile(r"-?[0-9][0-9.]*(e[+-]?[0-9]+)?\*?|N/A", re.ASCII)
+from fabricmodel.errors import MeasurementError, at
+from fabricmodel.measurements.evidence import (
+    Ratio,
+    check_given,
+    mentioned_collective,
+    settle_ranks,
+    split_nodes,
+)
+from fabricmodel.measurements.logtext import (
+    aside,
+    half_unit,
+    half_units,
+    numbers,
+    printed_number,
+)
+from fabricmodel.measurements.table import SetAside
+from fabricmodel.measurements.vocabulary import (
+    COLLECTIVES,
+    DTYPE_BYTES,
+    SHARDED,
+    find_collective,
+)
+
+OPERATIONS = ("sum", "prod", "min", "max", "avg", "mulsum", "none")
 # Largest deviation that the older versions pass, by element type; 0 for integers.
 _DEVIATION = {"half": 1e-2, "bfloat16": 1e-1, "float": 1e-5, "double": 1e-12}
 _UNCHECKED = "N/A"
+_ROOTED = ("broadcast", "reduce", "gather", "scatter")
+_REDUCING = ("all_reduce", "reduce_scatter", "reduce", "send_recv")  # print an op
+_STATISTICS = ("out-of-place", "in-place")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Half:
-    """The out-of-place or the in-place part of a row, as printed."""
+class Row(NamedTuple):
+    """A whole row, as printed; ``op`` and ``root`` are None where they are blank.
 
-    statistic: str
-    time: str
-    algbw: str
-    busbw: str
-    wrong: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """A complete row: what ran, and its two halves. ``op``, ``root``: None if blank."""
+    The last eight are the time, the two bandwidths and the result of the out-of-place
+    and of the in-place half.
+    """
 
     line: int
     text: str
-    size: float
-    count: float
+    size: str
+    count: str
     dtype: str
     op: str | None
-    root: int | None
-    halves: tuple[Half, Half]
+    root: str | None
+    time_0: str
+    algbw_0: str
+    busbw_0: str
+    wrong_0: str
+    time_1: str
+    algbw_1: str
+    busbw_1: str
+    wrong_1: str
 
-    @property
-    def shards(self) -> float:
-        """Size over (count x element size): ranks if a rank's part is counted, or 1."""
-        return self.size / (self.count * DTYPE_BYTES[self.dtype]) if self.count else 0.0
 
+@dataclasses.dataclass(kw_only=True)
+class Run:
+    """What a log says of one run of one benchmark; filled while lines go by.
 
-def parse_row(line: int, text: str, header: Sequence[str] | None) -> Row | str | None:
-    """Read a cleaned line as a row; a reason if it is a damaged one; None if not one.
-
-    >>> header = "size count type redop time algbw busbw error time algbw busbw error"
-    >>> text = "8 2 float sum 5.34 0.00 0.00 0e+00 5.10 0.00 0.00 0e+00"
-    >>> parse_row(7, text, header.split()).halves[1].time
-    '5.10'
-    >>> parse_row(7, text[:-12], header.split())
-    'not the 12 columns of a whole row'
-    >>> parse_row(7, "NCCL INFO Connected all trees", header.split()) is None
-    True
+    ``devices``: by global rank, the group, the host and the device's name. ``counts``:
+    whether the last column counts wrong elements, None where no heading says so.
     """
-    tokens = text.split()
-    width = f"the {len(header)} columns of" if header else "the columns of"
-    if not _START.match(text):
-        numeric = [bool(_NUMERIC.fullmatch(token)) for token in tokens]
-        inside = header is not None and numeric[:1] == [True]
-        # Rings in NCCL's own lines are long lists of numbers too.
-        many = sum(numeric) >= 6 and "NCCL" not in text
-        fragment = len(tokens) >= 3 and all(numeric)
-        if inside or fragment or many or _START.search(text):
-            return f"not {width} a whole row"
+
+    title: str | None = None
+    binaries: set[str] = dataclasses.field(default_factory=set)
+    devices: dict[int, tuple[int, str, str]] = dataclasses.field(default_factory=dict)
+    joined: set[int] = dataclasses.field(default_factory=set)
+    library: str = ""
+    header: list[str] | None = None
+    counts: bool | None = None
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    begun: bool = False
+    footer: tuple[int, str] | None = None
+    failed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the caller says of the runs in a log, None where nothing."""
+
+    ranks: int | None = None
+    nodes: int | None = None
+    collective: str | None = None
+
+
+def tidy_rows(
+    run: Run,
+    path: str,
+    given: Given,
+    mentioned: set[str],
+    words: Callable[[], str],
+    refused: list[SetAside],
+) -> pl.DataFrame | None:
+    """Turn a run into rows of the tidy table, two for each line; None without any.
+
+    Args:
+      run: what its part of the log says.
+      path: the log's name.
+      given: by the caller.
+      mentioned: the benchmarks that the whole log calls.
+      words: the log's text, for the case that nothing else names the collective.
+      refused: gets the halves that can't be used.
+
+    Raises:
+      MeasurementError: where ranks or collective stay unknown, or contradict.
+    """
+    if not run.rows:
         return None
-    size, count = printed_number(tokens[0]), printed_number(tokens[1])
-    middle, tail = tokens[3:-8], tokens[-8:]
-    op = middle.pop(0) if middle and middle[0] in _OPS else None
-    root = middle.pop(0) if middle and re.fullmatch("-?[0-9]{1,9}", middle[0]) else None
-    known = tokens[2] in DTYPE_BYTES  # the pattern takes "float{" too
-    if len(tokens) < 11 or middle or size is None or count is None or not known:
-        return f"not {width} a whole row"
-    # The operation may be blank, as alltoall's is; a root never is.
-    columns = header[3:5] if header else ()
-    if header and (("root" in columns) != (root is not None)):
-        return f"not {width} a whole row"
-    if header and op and "redop" not in columns:
-        return f"not {width} a whole row"
-    return Row(
-        line=line,
-        text=text,
-        size=size,
-        count=count,
-        dtype=tokens[2],
-        op=op,
-        root=None if root is None else int(root),
-        halves=(_half("out-of-place", tail[:4]), _half("in-place", tail[4:])),
+    halves = _usable(run, path, refused)
+    if halves.is_empty():
+        return None
+    place = at(path, halves["line"][0])
+    stated, hosts, even, system = read_devices(run)
+    if stated is None and len(run.joined) == 1:
+        stated = min(run.joined)
+    shards = _usual(halves["shards"])
+    ratio = Ratio.of(halves)
+    known = int(shards) if shards > 1 else stated or given.ranks
+    # With a wrong number of ranks nothing fits; settle_ranks says what is wrong then.
+    fitting = _fitting(run, halves, shards > 1, ratio, known)
+    fitting = fitting or _fitting(run, halves, shards > 1, ratio, None)
+    kind, note = _settle_collective(
+        place, run, given.collective, fitting, mentioned, path, words
+    )
+    if kind is None:  # a benchmark of something else, such as hypercube_perf
+        reason = "its collective is not among those of the table"
+        for line, text in halves.select("line", "text").unique("line").iter_rows():
+            refused.append(aside(path, line, text, reason))
+        return None
+    counted = int(shards) if kind in SHARDED and shards > 1 else None
+    ranks = settle_ranks(
+        place, kind, given=given.ranks, stated=stated, counted=counted, ratio=ratio
+    )
+    nodes, per_node = split_nodes(place, ranks, hosts, given.nodes)
+    agrees = pl.col("shards").is_in([1.0, float(ranks)])
+    odd = halves.filter(~agrees)
+    for line, text, statistic in odd.select("line", "text", "statistic").iter_rows():
+        reason = f"{statistic}: size and count disagree"
+        refused.append(aside(path, line, text, reason))
+    name = pathlib.PurePath(path)
+    return halves.filter(agrees).select(
+        "size_bytes",
+        "dtype",
+        "time_us",
+        "statistic",
+        series=pl.lit(name.stem),
+        system=pl.lit(system),
+        nodes=pl.lit(nodes, dtype=pl.Float64),
+        ranks=pl.lit(float(ranks)),
+        ranks_per_node=pl.lit(
+            per_node if even or given.nodes else None, dtype=pl.Float64
+        ),
+        collective=pl.lit(kind),
+        source=pl.lit(f"nccl-tests log {name.name}"),
+        notes=pl.lit("; ".join(part for part in (run.library, note) if part)),
     )
 
 
-def _half(statistic: str, tokens: Sequence[str]) -> Half:
-    time, algbw, busbw, wrong = tokens
-    return Half(statistic=statistic, time=time, algbw=algbw, busbw=busbw, wrong=wrong)
+def _usable(run: Run, path: str, refused: list[SetAside]) -> pl.DataFrame:
+    """The halves that can be used, one after another; the others are refused.
+
+    Whole columns are checked at once, and only what looks odd in words.
+    """
+    columns = dict(zip(Row._fields, zip(*run.rows, strict=True), strict=True))
+    frame = pl.DataFrame(columns, schema_overrides={"op": pl.String, "root": pl.String})
+    common = ("line", "text", "size", "count", "dtype", "op", "root")
+    parts = [
+        frame.with_row_index().select(
+            "index",
+            *common,
+            *(pl.col(f"{n}_{half}").alias(n) for n in ("time", "algbw", "busbw")),
+            pl.col(f"wrong_{half}").alias("wrong"),
+            statistic=pl.lit(statistic),
+        )
+        for half, statistic in enumerate(_STATISTICS)
+    ]
+    halves = pl.concat(parts).sort("index", maintain_order=True)
+    size, count = pl.col("size_bytes"), pl.col("elements")
+    halves = halves.with_columns(
+        size_bytes=numbers("size"), elements=numbers("count"), time_us=numbers("time")
+    )
+    halves = halves.with_columns(
+        fine=_fine(run).fill_null(False),
+        shards=size / (count * pl.col("dtype").replace_strict(DTYPE_BYTES)),
+    )
+    odd = halves.filter(~pl.col("fine"))
+    wrong, bad = False, []
+    for half in odd.iter_rows(named=True):
+        if reason := check_half(half, run.counts, run.failed):
+            wrong |= reason.startswith("wrong")
+            reason = f"{half['statistic']}: {reason}"
+            refused.append(aside(path, half["line"], half["text"], reason))
+            bad.append((half["index"], half["statistic"]))
+    if run.failed and run.footer and not wrong:
+        reason = "a row above is wrong, and none shows it"
+        refused.append(aside(path, *run.footer, reason))
+    if bad:
+        schema = {"index": halves["index"].dtype, "statistic": pl.String}
+        spoilt = pl.DataFrame(bad, schema=schema, orient="row")
+        keys = ["index", "statistic"]
+        halves = halves.join(spoilt, on=keys, how="anti", maintain_order="left")
+    return halves
 
 
-def check_half(
-    row: Row, half: Half, header: Sequence[str] | None, failed: bool
-) -> str | None:
-    """Say why one half of a row can't be used, or None if it can."""
-    if row.size == 0 or row.count == 0:
+def _fine(run: Run) -> pl.Expr:
+    """Halves that ``check_half`` would surely pass."""
+    expected = pl.col("size_bytes") / pl.col("time_us") / 1e3
+    slack = half_units("algbw") + expected * (
+        half_units("time") / pl.col("time_us") + 2e-3
+    )
+    value = numbers("wrong")
+    right = (pl.col("wrong") == _UNCHECKED) | (value == 0)
+    if run.counts is False and not run.failed:
+        right |= value.is_not_null()
+    return (
+        (pl.col("size_bytes") > 0)
+        & (pl.col("elements") > 0)
+        & (pl.col("time_us") > 0)
+        & numbers("busbw").is_not_null()
+        & ((numbers("algbw") - expected).abs() <= slack)
+        & right.fill_null(False)
+    )
+
+
+def check_half(half: dict[str, str], counts: bool | None, failed: bool) -> str | None:
+    """Say why one half of a row can't be used, or None if it can.
+
+    Args:
+      half: size, count, dtype, time, algbw, busbw, wrong, as printed.
+      counts: whether ``wrong`` counts elements or is the largest deviation.
+      failed: whether the run's last line says that a result was wrong.
+    """
+    size = printed_number(half["size"])
+    if not size or not printed_number(half["count"]):
         return "size 0, nothing moved"
-    time = printed_number(half.time)
+    time = printed_number(half["time"])
     if not time:
-        return f"time {half.time!r} is not a positive number"
-    for name, token in (("algbw", half.algbw), ("busbw", half.busbw)):
-        if printed_number(token) is None:
-            return f"{name} {token!r} is not a number"
-    return _check_result(row, half, header, failed) or _check_bandwidth(row, half, time)
+        return f"time {half['time']!r} is not a positive number"
+    for name in ("algbw", "busbw"):
+        if printed_number(half[name]) is None:
+            return f"{name} {half[name]!r} is not a number"
+    return _check_result(half, counts, failed) or _check_bandwidth(half, size, time)
 
 
-def _check_bandwidth(row: Row, half: Half, time: float) -> str | None:
+def _check_bandwidth(half: dict[str, str], size: float, time: float) -> str | None:
     """A damaged digit shows where algbw isn't size / time any more."""
-    printed = printed_number(half.algbw) or 0.0
-    expected = row.size / time / 1e3  # bytes per us to GB/s
-    slack = half_unit(half.algbw) + expected * (half_unit(half.time) / time + 2e-3)
+    printed = printed_number(half["algbw"]) or 0.0
+    expected = size / time / 1e3  # bytes per us to GB/s
+    slack = half_unit(half["algbw"])
+    slack += expected * (half_unit(half["time"]) / time + 2e-3)
     if abs(printed - expected) <= 1.01 * slack:
         return None
-    return f"algbw {half.algbw} isn't size / time = {expected:.2f} GB/s"
+    return f"algbw {half['algbw']} isn't size / time = {expected:.2f} GB/s"
 
 
 def _check_result(
-    row: Row, half: Half, header: Sequence[str] | None, failed: bool
+    half: dict[str, str], counts: bool | None, failed: bool
 ) -> str | None:
     """Judge the last column: wrong elements, or the largest deviation before 2.12.
 
@@ -136,17 +275,128 @@ def _check_result(
     right and prints 1e+00 with "Out of bounds values : 0 OK" below. Without a header
     the form tells: a count has no exponent below 1e+05.
     """
-    if half.wrong == _UNCHECKED:
+    wrong = half["wrong"]
+    if wrong == _UNCHECKED:
         return None
-    marked = half.wrong.endswith("*")
-    value = printed_number(half.wrong.removesuffix("*"))
+    marked = wrong.endswith("*")
+    value = printed_number(wrong.removesuffix("*"))
     if value is None:
-        return f"{half.wrong!r} wrong elements is not a number"
-    if header:
-        counts = "#wrong" in header
-    else:
-        counts = "e" not in half.wrong or value >= 1e5
-    limit = 0.0 if counts else _DEVIATION.get(row.dtype, 0.0)
+        return f"{wrong!r} wrong elements is not a number"
+    if counts is None:
+        counts = "e" not in wrong or value >= 1e5
+    limit = 0.0 if counts else _DEVIATION.get(half["dtype"], 0.0)
     if marked or (value > limit and (counts or failed)):
-        return f"wrong result ({half.wrong} {'elements' if counts else 'deviation'})"
+        return f"wrong result ({wrong} {'elements' if counts else 'deviation'})"
     return None
+
+
+def read_devices(run: Run) -> tuple[int | None, int | None, bool, str]:
+    """Ranks, nodes, whether nodes are alike, and the device, from the device lines.
+
+    Ranks are global, so a gap means that lines are missing and the rest says nothing.
+    A run split into groups is several small ones at once; each has its own ranks.
+    """
+    if not run.devices or max(run.devices) + 1 != len(run.devices):
+        return None, None, False, ""
+    groups = collections.Counter(group for group, _, _ in run.devices.values())
+    first, size = min(groups.items())
+    if set(groups.values()) != {size}:
+        return None, None, False, ""
+    members = [device for device in run.devices.values() if device[0] == first]
+    hosts = collections.Counter(host for _, host, _ in members)
+    names = {name.strip() for _, _, name in members}
+    system = names.pop() if len(names) == 1 else ""
+    return size, len(hosts), len(set(hosts.values())) == 1, system
+
+
+def _usual(values: pl.Series):
+    """The most frequent value, so that one damaged row doesn't speak for all."""
+    return collections.Counter(values.to_list()).most_common(1)[0][0]
+
+
+def _fitting(
+    run: Run, halves: pl.DataFrame, sharded: bool, ratio: Ratio, ranks: int | None
+) -> list[str]:
+    """Collectives that print such rows: by counts, operation, root and bandwidths."""
+    root = _usual(halves["root"])
+    rooted = root is not None and not root.startswith("-")
+    unrooted = root == "-1" or (run.header is not None and "root" not in run.header)
+    reducing = _usual(halves["op"]) not in (None, "none")
+    plain = not reducing  # every version prints the operation of a reduction
+    fitting = [
+        name
+        for name in COLLECTIVES
+        if (not sharded or name in SHARDED)
+        and (sharded or name not in SHARDED or ranks == 1)
+        and not (rooted and name not in _ROOTED)
+        and not (unrooted and name in _ROOTED)
+        and not (reducing and name not in _REDUCING)
+        and not (plain and name in _REDUCING and name != "send_recv")
+        and ratio.allows(name, ranks)
+    ]
+    exchange = _checks_in_place(run)
+    if exchange is not None and "all_to_all" in fitting:
+        others = [name for name in fitting if name != "all_to_all"]
+        return others if exchange else ["all_to_all"]
+    return fitting
+
+
+def _checks_in_place(run: Run) -> bool | None:
+    """Whether in-place results are checked as the others are; None if that stays open.
+
+    alltoall_perf alone excuses its in-place results: since 2.12 it prints N/A there,
+    before that a deviation of 1e+00 which the last line doesn't mind.
+    """
+    pairs = {(row.wrong_0, row.wrong_1) for row in run.rows if row.size != "0"}
+    first = [printed_number(out) for out, _ in pairs]
+    if run.failed or None in first or any(first):
+        return None
+    second = [printed_number(inside) for _, inside in pairs]
+    if run.counts is not False and all(value is None for value in second):
+        return False if all(inside == _UNCHECKED for _, inside in pairs) else None
+    if run.counts and 0.0 in second:
+        return True
+    deviating = all("e" in inside and value for (_, inside), value in zip(
+        pairs, second, strict=True))  # fmt: skip
+    return False if deviating and not run.counts else None
+
+
+def _settle_collective(
+    place: str,
+    run: Run,
+    given: str | None,
+    fitting: Sequence[str],
+    mentioned: set[str],
+    path: str,
+    words: Callable[[], str],
+) -> tuple[str | None, str]:
+    """The collective of a run and a remark; None if the log names one that has none."""
+    spoken = run.binaries or (mentioned if len(mentioned) == 1 else set())
+    names = {run.title} if run.title else spoken
+    found = {find_collective(name) for name in names}
+    if len(found) > 1:
+        found &= set(fitting)
+    named = found.pop() if len(found) == 1 else None
+    if names and len(names) == 1 and named is None:
+        return None, ""
+    if not run.title and named not in fitting:
+        named = None  # a command above a run may be a build's or another's
+    kind, note = check_given(place, named, given), ""
+    if kind is None and len(fitting) == 1:
+        return fitting[0], ""
+    if kind is None and fitting:
+        kind, note = mentioned_collective(words, path, fitting)
+    shown = " or ".join(fitting) or "no known collective"
+    if kind is None:
+        raise MeasurementError(
+            place,
+            f"the log doesn't name its collective; the rows fit {shown}",
+            "Give collective=NAME (--collective NAME)",
+        )
+    if kind not in fitting:
+        raise MeasurementError(
+            place,
+            f"these are not the rows of {kind}: they fit {shown}",
+            "Correct collective or ranks, or give the log of one run",
+        )
+    return kind, note

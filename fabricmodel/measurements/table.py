@@ -96,16 +96,20 @@ class Measurements:
             for name, kind in SCHEMA.items()
         }
         frame = pl.DataFrame(columns, schema=SCHEMA, strict=False)
-        for name in ("ranks", "size_bytes", "time_us"):
-            usable = (frame[name].is_finite() & (frame[name] > 0)).fill_null(False)
-            if not usable.all():
-                row = (~usable).arg_true()[0]
-                raise MeasurementError(
-                    f"records, row {row}",
-                    f"{name} is {columns[name][row]!r}, not a finite number above 0",
-                    "Correct the value or leave the row out",
-                )
-        return Measurements(frame=frame, set_aside=tuple(set_aside))
+        return Measurements(frame=_checked(frame, columns), set_aside=tuple(set_aside))
+
+    @staticmethod
+    def from_frames(
+        frames: Iterable[pl.DataFrame], set_aside: Iterable[SetAside] = ()
+    ) -> Measurements:
+        """Join frames with (some of) the columns, under canonical names, in order.
+
+        Raises:
+          MeasurementError: where ranks, size or time is missing, not finite or not
+            positive.
+        """
+        frame = pl.concat([_complete(frame) for frame in frames])
+        return Measurements(frame=_checked(frame), set_aside=tuple(set_aside))
 
     def _floats(self, name: str) -> NDArray[np.float64]:
         return self.frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -264,6 +268,35 @@ class Measurements:
             ) from error
         finally:
             part.unlink(missing_ok=True)
+
+
+def _complete(frame: pl.DataFrame) -> pl.DataFrame:
+    """All columns of the table, in its order: "" or null where there was none."""
+    missing = {
+        name: pl.lit("" if kind == pl.String else None, dtype=kind)
+        for name, kind in SCHEMA.items()
+        if name not in frame.columns
+    }
+    return frame.with_columns(**missing).select(
+        pl.col(name).cast(kind) for name, kind in SCHEMA.items()
+    )
+
+
+def _checked(
+    frame: pl.DataFrame, given: Mapping[str, Sequence[Any]] | None = None
+) -> pl.DataFrame:
+    """The frame itself; an error names the first value that is no positive number."""
+    for name in ("ranks", "size_bytes", "time_us"):
+        usable = (frame[name].is_finite() & (frame[name] > 0)).fill_null(False)
+        if not usable.all():
+            row = (~usable).arg_true()[0]
+            raise MeasurementError(
+                f"records, row {row}",
+                f"{name} is {(given or frame)[name][row]!r}, "
+                "not a finite number above 0",
+                "Correct the value or leave the row out",
+            )
+    return frame
 
 
 def unknown_column(place: str, name: str) -> MeasurementError:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from fabricmodel.errors import MeasurementError
-from fabricmodel.measurements.nccl_tests import matches, read
+from fabricmodel.measurements.nccl_text import matches, read
 from fabricmodel.measurements.vocabulary import bus_factor
 
 
