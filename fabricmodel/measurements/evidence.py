@@ -41,7 +41,7 @@ class Ratio:
 
     @staticmethod
     def of(rows: pl.DataFrame) -> Ratio:
-        """Intersect the bounds of all rows, by their columns algbw and busbw as printed.
+        """Intersect the bounds of all rows, by the columns algbw and busbw as printed.
 
         Without evidence, or with figures that fit no collective or one another, the
         bounds are 0 and infinity.

@@ -19,7 +19,7 @@ _PREFIX = re.compile(
     | \[[0-9]+\](?=\s)                                    # Hydra -prepend-rank
     | \[[\w./-]*[A-Za-z][\w./-]*\](?=\s)                  # kubectl logs --prefix
     | [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.,]+(?:Z|[+-][0-9:]{4,6})?(?=\s)  # a time stamp
-    | [A-Za-z][\w.-]*(?::|\s+\|)\s+(?=\#|[0-9]+\s+[0-9]+\s)   # pdsh, docker compose
+    | [A-Za-z][\w.-]*(?::|\s+\|)\s+(?=\#|[0-9]+\s+[0-9]+[\s.])  # pdsh, docker compose
     )\s?""",
     re.VERBOSE | re.ASCII,
 )
@@ -50,9 +50,11 @@ def clean_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _without_prefix(line: str) -> str:
     for _ in range(4):  # prefixes nest: a container's around the launcher's
+        if ":" not in line and "|" not in line and not line.startswith("["):
+            break
         found = _TAG.match(line) if "<std" in line else None
         if found is None and (found := _PREFIX.match(line)) is None:
-            return line.strip()
+            break
         line = line[found.end() :]
     return line.strip()
 

@@ -1,10 +1,10 @@
 """Reader for the JSON that nccl-tests writes (``-J FILE``, from 2.17 on).
 
-One object a run: ``args``, ``env``, ``nccl_version``, ``devices`` (rank, group, hostname,
-device_info), ``results`` (size, count, type, redop, root, and ``out_of_place`` and
-``in_place``, each with time, alg_bw, bus_bw, nwrong) and ``out_of_bounds``. Spelling of
-keys has changed between versions, so only their letters are compared. Several reports
-may stand in one file, one after another or in a list.
+One object a run: ``args``, ``env``, ``nccl_version``, ``devices`` (rank, group,
+hostname, device_info), ``results`` (size, count, type, redop, root, and
+``out_of_place`` and ``in_place``, each with time, alg_bw, bus_bw, nwrong) and
+``out_of_bounds``. Keys may be spelt with or without underscores: only their letters
+are compared. Several reports may stand in one file, one after another or in a list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 from fabricmodel.errors import MeasurementError, at
 from fabricmodel.measurements.jsontext import plain_token
 from fabricmodel.measurements.logtext import aside
-from fabricmodel.measurements.nccl_rows import OPERATIONS, Given, Row, Run, tidy_rows
+from fabricmodel.measurements.nccl_rows import OPERATIONS, Row
+from fabricmodel.measurements.nccl_runs import Given, Run, tidy_rows
 from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 

@@ -1,23 +1,12 @@
-"""Rows of nccl-tests, as text or JSON print them: what is usable, and what ran."""
+"""Rows of nccl-tests, as text or JSON print them, and what makes one unusable."""
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
 
-from fabricmodel.errors import MeasurementError, at
-from fabricmodel.measurements.evidence import (
-    Ratio,
-    check_given,
-    mentioned_collective,
-    settle_ranks,
-    split_nodes,
-)
 from fabricmodel.measurements.logtext import (
     aside,
     half_unit,
@@ -26,19 +15,12 @@ from fabricmodel.measurements.logtext import (
     printed_number,
 )
 from fabricmodel.measurements.table import SetAside
-from fabricmodel.measurements.vocabulary import (
-    COLLECTIVES,
-    DTYPE_BYTES,
-    SHARDED,
-    find_collective,
-)
+from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
 OPERATIONS = ("sum", "prod", "min", "max", "avg", "mulsum", "none")
+UNCHECKED = "N/A"
 # Largest deviation that the older versions pass, by element type; 0 for integers.
 _DEVIATION = {"half": 1e-2, "bfloat16": 1e-1, "float": 1e-5, "double": 1e-12}
-_UNCHECKED = "N/A"
-_ROOTED = ("broadcast", "reduce", "gather", "scatter")
-_REDUCING = ("all_reduce", "reduce_scatter", "reduce", "send_recv")  # print an op
 _STATISTICS = ("out-of-place", "in-place")
 
 
@@ -52,7 +34,7 @@ class Row(NamedTuple):
     line: int
     text: str
     size: str
-    count: str
+    elements: str
     dtype: str
     op: str | None
     root: str | None
@@ -66,117 +48,22 @@ class Row(NamedTuple):
     wrong_1: str
 
 
-@dataclasses.dataclass(kw_only=True)
-class Run:
-    """What a log says of one run of one benchmark; filled while lines go by.
-
-    ``devices``: by global rank, the group, the host and the device's name. ``counts``:
-    whether the last column counts wrong elements, None where no heading says so.
-    """
-
-    title: str | None = None
-    binaries: set[str] = dataclasses.field(default_factory=set)
-    devices: dict[int, tuple[int, str, str]] = dataclasses.field(default_factory=dict)
-    joined: set[int] = dataclasses.field(default_factory=set)
-    library: str = ""
-    header: list[str] | None = None
-    counts: bool | None = None
-    rows: list[Row] = dataclasses.field(default_factory=list)
-    begun: bool = False
-    footer: tuple[int, str] | None = None
-    failed: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
-    """What the caller says of the runs in a log, None where nothing."""
-
-    ranks: int | None = None
-    nodes: int | None = None
-    collective: str | None = None
-
-
-def tidy_rows(
-    run: Run,
+def usable_halves(
+    rows: Sequence[Row],
+    counts: bool | None,
+    failed: bool,
+    footer: tuple[int, str] | None,
     path: str,
-    given: Given,
-    mentioned: set[str],
-    words: Callable[[], str],
     refused: list[SetAside],
-) -> pl.DataFrame | None:
-    """Turn a run into rows of the tidy table, two for each line; None without any.
-
-    Args:
-      run: what its part of the log says.
-      path: the log's name.
-      given: by the caller.
-      mentioned: the benchmarks that the whole log calls.
-      words: the log's text, for the case that nothing else names the collective.
-      refused: gets the halves that can't be used.
-
-    Raises:
-      MeasurementError: where ranks or collective stay unknown, or contradict.
-    """
-    if not run.rows:
-        return None
-    halves = _usable(run, path, refused)
-    if halves.is_empty():
-        return None
-    place = at(path, halves["line"][0])
-    stated, hosts, even, system = read_devices(run)
-    if stated is None and len(run.joined) == 1:
-        stated = min(run.joined)
-    shards = _usual(halves["shards"])
-    ratio = Ratio.of(halves)
-    known = int(shards) if shards > 1 else stated or given.ranks
-    # With a wrong number of ranks nothing fits; settle_ranks says what is wrong then.
-    fitting = _fitting(run, halves, shards > 1, ratio, known)
-    fitting = fitting or _fitting(run, halves, shards > 1, ratio, None)
-    kind, note = _settle_collective(
-        place, run, given.collective, fitting, mentioned, path, words
-    )
-    if kind is None:  # a benchmark of something else, such as hypercube_perf
-        reason = "its collective is not among those of the table"
-        for line, text in halves.select("line", "text").unique("line").iter_rows():
-            refused.append(aside(path, line, text, reason))
-        return None
-    counted = int(shards) if kind in SHARDED and shards > 1 else None
-    ranks = settle_ranks(
-        place, kind, given=given.ranks, stated=stated, counted=counted, ratio=ratio
-    )
-    nodes, per_node = split_nodes(place, ranks, hosts, given.nodes)
-    agrees = pl.col("shards").is_in([1.0, float(ranks)])
-    odd = halves.filter(~agrees)
-    for line, text, statistic in odd.select("line", "text", "statistic").iter_rows():
-        reason = f"{statistic}: size and count disagree"
-        refused.append(aside(path, line, text, reason))
-    name = pathlib.PurePath(path)
-    return halves.filter(agrees).select(
-        "size_bytes",
-        "dtype",
-        "time_us",
-        "statistic",
-        series=pl.lit(name.stem),
-        system=pl.lit(system),
-        nodes=pl.lit(nodes, dtype=pl.Float64),
-        ranks=pl.lit(float(ranks)),
-        ranks_per_node=pl.lit(
-            per_node if even or given.nodes else None, dtype=pl.Float64
-        ),
-        collective=pl.lit(kind),
-        source=pl.lit(f"nccl-tests log {name.name}"),
-        notes=pl.lit("; ".join(part for part in (run.library, note) if part)),
-    )
-
-
-def _usable(run: Run, path: str, refused: list[SetAside]) -> pl.DataFrame:
+) -> pl.DataFrame:
     """The halves that can be used, one after another; the others are refused.
 
+    ``counts`` and ``failed`` as in ``check_half``; ``footer`` is the run's last line.
     Whole columns are checked at once, and only what looks odd in words.
     """
-    columns = dict(zip(Row._fields, zip(*run.rows, strict=True), strict=True))
+    columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
     frame = pl.DataFrame(columns, schema_overrides={"op": pl.String, "root": pl.String})
-    common = ("line", "text", "size", "count", "dtype", "op", "root")
+    common = ("line", "text", "size", "elements", "dtype", "op", "root")
     parts = [
         frame.with_row_index().select(
             "index",
@@ -188,25 +75,25 @@ def _usable(run: Run, path: str, refused: list[SetAside]) -> pl.DataFrame:
         for half, statistic in enumerate(_STATISTICS)
     ]
     halves = pl.concat(parts).sort("index", maintain_order=True)
-    size, count = pl.col("size_bytes"), pl.col("elements")
+    size, count = pl.col("size_bytes"), pl.col("count")
     halves = halves.with_columns(
-        size_bytes=numbers("size"), elements=numbers("count"), time_us=numbers("time")
+        size_bytes=numbers("size"), count=numbers("elements"), time_us=numbers("time")
     )
     halves = halves.with_columns(
-        fine=_fine(run).fill_null(False),
+        fine=_fine(counts, failed).fill_null(False),
         shards=size / (count * pl.col("dtype").replace_strict(DTYPE_BYTES)),
     )
     odd = halves.filter(~pl.col("fine"))
     wrong, bad = False, []
     for half in odd.iter_rows(named=True):
-        if reason := check_half(half, run.counts, run.failed):
+        if reason := check_half(half, counts, failed):
             wrong |= reason.startswith("wrong")
             reason = f"{half['statistic']}: {reason}"
             refused.append(aside(path, half["line"], half["text"], reason))
             bad.append((half["index"], half["statistic"]))
-    if run.failed and run.footer and not wrong:
+    if failed and footer and not wrong:
         reason = "a row above is wrong, and none shows it"
-        refused.append(aside(path, *run.footer, reason))
+        refused.append(aside(path, *footer, reason))
     if bad:
         schema = {"index": halves["index"].dtype, "statistic": pl.String}
         spoilt = pl.DataFrame(bad, schema=schema, orient="row")
@@ -215,19 +102,19 @@ def _usable(run: Run, path: str, refused: list[SetAside]) -> pl.DataFrame:
     return halves
 
 
-def _fine(run: Run) -> pl.Expr:
+def _fine(counts: bool | None, failed: bool) -> pl.Expr:
     """Halves that ``check_half`` would surely pass."""
     expected = pl.col("size_bytes") / pl.col("time_us") / 1e3
     slack = half_units("algbw") + expected * (
         half_units("time") / pl.col("time_us") + 2e-3
     )
     value = numbers("wrong")
-    right = (pl.col("wrong") == _UNCHECKED) | (value == 0)
-    if run.counts is False and not run.failed:
+    right = (pl.col("wrong") == UNCHECKED) | (value == 0)
+    if counts is False and not failed:
         right |= value.is_not_null()
     return (
         (pl.col("size_bytes") > 0)
-        & (pl.col("elements") > 0)
+        & (pl.col("count") > 0)
         & (pl.col("time_us") > 0)
         & numbers("busbw").is_not_null()
         & ((numbers("algbw") - expected).abs() <= slack)
@@ -239,12 +126,12 @@ def check_half(half: dict[str, str], counts: bool | None, failed: bool) -> str |
     """Say why one half of a row can't be used, or None if it can.
 
     Args:
-      half: size, count, dtype, time, algbw, busbw, wrong, as printed.
+      half: size, elements, dtype, time, algbw, busbw, wrong, as printed.
       counts: whether ``wrong`` counts elements or is the largest deviation.
       failed: whether the run's last line says that a result was wrong.
     """
     size = printed_number(half["size"])
-    if not size or not printed_number(half["count"]):
+    if not size or not printed_number(half["elements"]):
         return "size 0, nothing moved"
     time = printed_number(half["time"])
     if not time:
@@ -276,7 +163,7 @@ def _check_result(
     the form tells: a count has no exponent below 1e+05.
     """
     wrong = half["wrong"]
-    if wrong == _UNCHECKED:
+    if wrong == UNCHECKED:
         return None
     marked = wrong.endswith("*")
     value = printed_number(wrong.removesuffix("*"))
@@ -288,115 +175,3 @@ def _check_result(
     if marked or (value > limit and (counts or failed)):
         return f"wrong result ({wrong} {'elements' if counts else 'deviation'})"
     return None
-
-
-def read_devices(run: Run) -> tuple[int | None, int | None, bool, str]:
-    """Ranks, nodes, whether nodes are alike, and the device, from the device lines.
-
-    Ranks are global, so a gap means that lines are missing and the rest says nothing.
-    A run split into groups is several small ones at once; each has its own ranks.
-    """
-    if not run.devices or max(run.devices) + 1 != len(run.devices):
-        return None, None, False, ""
-    groups = collections.Counter(group for group, _, _ in run.devices.values())
-    first, size = min(groups.items())
-    if set(groups.values()) != {size}:
-        return None, None, False, ""
-    members = [device for device in run.devices.values() if device[0] == first]
-    hosts = collections.Counter(host for _, host, _ in members)
-    names = {name.strip() for _, _, name in members}
-    system = names.pop() if len(names) == 1 else ""
-    return size, len(hosts), len(set(hosts.values())) == 1, system
-
-
-def _usual(values: pl.Series):
-    """The most frequent value, so that one damaged row doesn't speak for all."""
-    return collections.Counter(values.to_list()).most_common(1)[0][0]
-
-
-def _fitting(
-    run: Run, halves: pl.DataFrame, sharded: bool, ratio: Ratio, ranks: int | None
-) -> list[str]:
-    """Collectives that print such rows: by counts, operation, root and bandwidths."""
-    root = _usual(halves["root"])
-    rooted = root is not None and not root.startswith("-")
-    unrooted = root == "-1" or (run.header is not None and "root" not in run.header)
-    reducing = _usual(halves["op"]) not in (None, "none")
-    plain = not reducing  # every version prints the operation of a reduction
-    fitting = [
-        name
-        for name in COLLECTIVES
-        if (not sharded or name in SHARDED)
-        and (sharded or name not in SHARDED or ranks == 1)
-        and not (rooted and name not in _ROOTED)
-        and not (unrooted and name in _ROOTED)
-        and not (reducing and name not in _REDUCING)
-        and not (plain and name in _REDUCING and name != "send_recv")
-        and ratio.allows(name, ranks)
-    ]
-    exchange = _checks_in_place(run)
-    if exchange is not None and "all_to_all" in fitting:
-        others = [name for name in fitting if name != "all_to_all"]
-        return others if exchange else ["all_to_all"]
-    return fitting
-
-
-def _checks_in_place(run: Run) -> bool | None:
-    """Whether in-place results are checked as the others are; None if that stays open.
-
-    alltoall_perf alone excuses its in-place results: since 2.12 it prints N/A there,
-    before that a deviation of 1e+00 which the last line doesn't mind.
-    """
-    pairs = {(row.wrong_0, row.wrong_1) for row in run.rows if row.size != "0"}
-    first = [printed_number(out) for out, _ in pairs]
-    if run.failed or None in first or any(first):
-        return None
-    second = [printed_number(inside) for _, inside in pairs]
-    if run.counts is not False and all(value is None for value in second):
-        return False if all(inside == _UNCHECKED for _, inside in pairs) else None
-    if run.counts and 0.0 in second:
-        return True
-    deviating = all("e" in inside and value for (_, inside), value in zip(
-        pairs, second, strict=True))  # fmt: skip
-    return False if deviating and not run.counts else None
-
-
-def _settle_collective(
-    place: str,
-    run: Run,
-    given: str | None,
-    fitting: Sequence[str],
-    mentioned: set[str],
-    path: str,
-    words: Callable[[], str],
-) -> tuple[str | None, str]:
-    """The collective of a run and a remark; None if the log names one that has none."""
-    spoken = run.binaries or (mentioned if len(mentioned) == 1 else set())
-    names = {run.title} if run.title else spoken
-    found = {find_collective(name) for name in names}
-    if len(found) > 1:
-        found &= set(fitting)
-    named = found.pop() if len(found) == 1 else None
-    if names and len(names) == 1 and named is None:
-        return None, ""
-    if not run.title and named not in fitting:
-        named = None  # a command above a run may be a build's or another's
-    kind, note = check_given(place, named, given), ""
-    if kind is None and len(fitting) == 1:
-        return fitting[0], ""
-    if kind is None and fitting:
-        kind, note = mentioned_collective(words, path, fitting)
-    shown = " or ".join(fitting) or "no known collective"
-    if kind is None:
-        raise MeasurementError(
-            place,
-            f"the log doesn't name its collective; the rows fit {shown}",
-            "Give collective=NAME (--collective NAME)",
-        )
-    if kind not in fitting:
-        raise MeasurementError(
-            place,
-            f"these are not the rows of {kind}: they fit {shown}",
-            "Correct collective or ranks, or give the log of one run",
-        )
-    return kind, note

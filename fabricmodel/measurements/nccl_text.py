@@ -6,13 +6,8 @@ import re
 from collections.abc import Iterator
 
 from fabricmodel.measurements.logtext import aside, clean_lines
-from fabricmodel.measurements.nccl_rows import (
-    OPERATIONS,
-    Given,
-    Row,
-    Run,
-    tidy_rows,
-)
+from fabricmodel.measurements.nccl_rows import OPERATIONS, Row
+from fabricmodel.measurements.nccl_runs import Given, Run, tidy_rows
 from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
@@ -132,8 +127,8 @@ def _split_runs(text: str, path: str, refused: list[SetAside]) -> Iterator[Run]:
         if comment and "Using devices" in line:  # of a run without rows they are stale
             run.devices.clear()
         if heading:
-            run.header = heading[1].split()
-            run.counts = "#wrong" in run.header
+            columns = heading[1].split()
+            run.header, run.counts = columns, "#wrong" in columns
         elif device:
             run.devices[int(device[1])] = (int(device[2] or 0), device[3], device[4])
         elif title:

@@ -128,6 +128,7 @@ def _is_row(line: str, tokens: list[str], in_table: bool) -> bool:
     if in_table:
         if printed_number(tokens[0]) is not None:
             return True
-        if sum(printed_number(token) is not None for token in tokens) >= 4:
+        many = sum(printed_number(token) is not None for token in tokens) >= 4
+        if many and "CCL INFO" not in line:  # rings are long lists of numbers too
             return True
     return bool(_START.search(line))

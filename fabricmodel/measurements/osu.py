@@ -2,7 +2,7 @@
 
 OMB counts the bytes of one call: what each rank gives to all_gather, gather, scatter
 and, for each partner, all_to_all; so there the full vector is size times ranks. For
-all_reduce, reduce, reduce_scatter and broadcast it is the vector itself. ``osu_latency``
+all_reduce, reduce, reduce_scatter and broadcast it is the vector. ``osu_latency``
 is a send and receive between two ranks, one way.
 """
 
@@ -29,7 +29,7 @@ from fabricmodel.measurements.vocabulary import find_collective
 
 NAME = "OSU micro-benchmarks text"
 _TITLE = re.compile(
-    r"#\s*OSU\s+(?:(?P<library>MPI\S*|\S*CCL|UPC\S*|OpenSHMEM)\s+)?(?P<test>[\w -]*?)\s*"
+    r"#\s*OSU\s+(?:(?:MPI\S*|\S*CCL|UPC\S*|OpenSHMEM)\s+)?(?P<test>[\w -]*?)\s*"
     r"(?P<kind>Latency|Bandwidth|Bi-Directional Bandwidth|Bandwidth / Message Rate)"
     r"\s+Test(?:\s+v(?P<version>[\w.]+))?",
     re.IGNORECASE,
@@ -110,22 +110,22 @@ def _tables(text: str, path: str, refused: list[SetAside]) -> Iterator[Table]:
     for number, line in clean_lines(text):
         if not line:
             continue
-        if line[0].isdigit() and table.header and _ROW.fullmatch(line):
+        if table.header and line[0].isdigit():
             tokens = line.split()
-            if len(tokens) == len(table.header):
+            if len(tokens) == len(table.header) and _ROW.fullmatch(line):
                 table.rows.append((number, line, tokens))
                 continue
         title = _TITLE.search(line) if "OSU" in line else None
-        if title or (_COMMAND.search(line) and (table.test or table.rows)):
-            if table.test or table.rows:
-                yield table
-                table = Table()
+        command = "osu_" in line and _COMMAND.search(line)
+        if (title or command) and (table.test or table.rows):
+            yield table
+            table = Table()
         if title:
             table.test = title["test"].strip() or "send_recv"
             table.latency = title["kind"].lower() == "latency"
             table.version = title["version"] or ""
             continue
-        if "osu_" in line and _COMMAND.search(line):
+        if command:
             table.ranks.update(map(int, _RANKS.findall(line)))
             table.nodes.update(map(int, _NODES.findall(line)))
         elif "#" in line and (header := _HEADER.search(line)):
@@ -135,7 +135,9 @@ def _tables(text: str, path: str, refused: list[SetAside]) -> Iterator[Table]:
             table.header = re.split(r"\s{2,}|\t+", header[1].strip())
         elif "#" in line and (dtype := _TYPE.search(line)):
             table.dtype = dtype[1].lower()
-        elif _MEANT.match(line) and (table.header or table.test):
+        elif line.split(None, 1)[0].isdigit() and (
+            table.header or (table.test and _MEANT.match(line))
+        ):
             width = f"the {len(table.header)}" if table.header else "the"
             reason = f"not {width} columns of a whole row"
             refused.append(aside(path, number, line, reason))
@@ -146,7 +148,7 @@ def _tables(text: str, path: str, refused: list[SetAside]) -> Iterator[Table]:
 
 def _hides_row(line: str, table: Table) -> bool:
     """Whether other text stands around what may be a row: two numbers side by side."""
-    if not table.header or line[0] == "#":
+    if not table.header or line[0] == "#" or "CCL INFO" in line:
         return False
     tail = line.split()[-len(table.header) :]
     return len(tail) == len(table.header) and all(
@@ -256,6 +258,9 @@ def _usable(
     reasons = {
         "validation failed": pl.col("check") == "Fail",
         "size 0, nothing moved": pl.col("bytes") == 0,
+        "the size is not a whole number": ~(
+            (pl.col("bytes") == pl.col("bytes").round()) & (pl.col("bytes") < 2**63)
+        ).fill_null(False),
         "the time is not a positive number": value.is_null() | (value <= 0),
         f"not the {usual} decimals of the other rows": pl.col("digits") != usual,
         "the average is not between shortest and longest": (

@@ -83,8 +83,8 @@ def read(
         that can't be right, ranks that stay unknown, or no usable row.
 
     >>> head = "buffer_size,collective_type,algo_name,nnodes,tasks_per_node,median"
-    >>> read(head + "\\n1024,ALLREDUCE,ring_ompi,4,4,35200", "leonardo.csv")
-    Measurements(1 row; series leonardo; all_reduce; 16 ranks; 1.02 kB; nothing set aside)
+    >>> read(head + "\\n1024,ALLREDUCE,ring_ompi,4,4,35200", "x.csv")
+    Measurements(1 row; series x; all_reduce; 16 ranks; 1.02 kB; nothing set aside)
     """
     if _header(text)[:1] == ["highest"]:
         return _iterations(text, path, ranks, nodes, collective)

@@ -310,7 +310,13 @@ def unknown_column(place: str, name: str) -> MeasurementError:
     )
 
 
-def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> MeasurementError:
+class NoUsableRow(MeasurementError):
+    """A file that yields no row at all; ``set_aside`` lists what it refused."""
+
+    set_aside: tuple[SetAside, ...] = ()
+
+
+def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> NoUsableRow:
     """The error for a file that yields no row at all; it names the first reasons."""
     if not set_aside:
         what, remedy = "no row of results", "Give the log of a run that printed results"
@@ -318,7 +324,9 @@ def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> MeasurementError:
         first = "; ".join(f"line {row.line}: {row.reason}" for row in set_aside[:3])
         what = f"no usable row, {len(set_aside)} refused ({first})"
         remedy = "Repair those lines or give the log of a run that succeeded"
-    return MeasurementError(at(path), what, remedy)
+    error = NoUsableRow(at(path), what, remedy)
+    error.set_aside = tuple(set_aside)
+    return error
 
 
 def _several(value: str | Sequence[str]) -> list[str]:
