@@ -35,6 +35,7 @@ _DEVICE = re.compile(
 _JOINED = re.compile(r"comm 0x[0-9a-f]+ rank [0-9]+ n[rR]anks ([0-9]{1,9})\b")
 _LIBRARY = re.compile(r"\b([NR]CCL) version ([0-9][\w.+-]*)")
 _FOOTER = re.compile(r"#\s*Out of bounds values\s*:\s*[0-9]+\s*(OK|FAILED)")
+_FUSED = "a row fused with a comment"
 _CRASH = re.compile(r"\bTest (\w+ )?failure\b")
 
 
@@ -101,7 +102,10 @@ def _split_runs(text: str, path: str, refused: list[SetAside]) -> Iterator[Run]:
     for number, line in clean_lines(text):
         if not line:
             continue
-        row = None if line[0] == "#" else parse_row(number, line, run.header)
+        if line[0] == "#":
+            row = _FUSED if _START.search(line) else None
+        else:
+            row = parse_row(number, line, run.header)
         if isinstance(row, Row):
             if run.footer:
                 yield run
@@ -123,7 +127,6 @@ def _split_runs(text: str, path: str, refused: list[SetAside]) -> Iterator[Run]:
         if (run.begun and starts) or (run.footer and (row or names)):
             yield run
             run = Run()
-            row = row and parse_row(number, line, None)
         if comment and "Using devices" in line:  # of a run without rows they are stale
             run.devices.clear()
         if heading:
@@ -133,12 +136,12 @@ def _split_runs(text: str, path: str, refused: list[SetAside]) -> Iterator[Run]:
             run.devices[int(device[1])] = (int(device[2] or 0), device[3], device[4])
         elif title:
             run.title = title[2]
-        elif isinstance(row, str):
-            refused.append(aside(path, number, line, row))
         elif comment and (footer := _FOOTER.search(line)):
             run.footer, run.failed = (number, line), footer[1] == "FAILED"
         elif "failure" in line and _CRASH.search(line):
             refused.append(aside(path, number, line, "the benchmark failed here"))
+        if isinstance(row, str):
+            refused.append(aside(path, number, line, row))
         run.begun |= bool(row and run.header)
         run.binaries |= names if len(names) == 1 else set()
         if "comm 0x" in line:
