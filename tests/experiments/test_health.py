@@ -29,7 +29,7 @@ def log(latency=1.0, bandwidth=1.0, ranks=(16,), sizes=SIZES, noise=0.0):
             * (bandwidth if name.endswith((" bandwidth", " contention")) else latency)
             for name, term in guess.terms.items()
         )
-        for size, seconds in zip(sizes, moved, strict=True):
+        for size, seconds in zip(sizes, np.asarray(moved), strict=True):
             record = {"ranks": count, "collective": "all_reduce", "size_bytes": size}
             seconds *= math.exp(noise * draw.standard_normal())
             records.append({**record, "time_us": seconds * 1e6})
