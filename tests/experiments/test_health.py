@@ -5,10 +5,13 @@ import json
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 
 import fabricmodel as fm
 from experiments.health import main
+from experiments.health_calibration import MACHINES, surprise
+from experiments.health_calibration import main as calibrate
 from fabricmodel.fitting.fit import prior_model
 from fabricmodel.health import Surprise, gather, judge
 from fabricmodel.health.evidence import Evidence, _slope
@@ -136,3 +139,34 @@ def test_bad_input_is_one_message_and_nothing_written(tmp_path, capsys):
     assert printed.out == ""
     assert "the format is unknown" in printed.err
     assert not out.exists()
+
+
+def test_calibration_finds_bias_and_spread_by_hand():
+    """Five series: the median is 0.2, the deviations 0.3 0.1 0 0.1 0.3."""
+    logs = (-0.1, 0.1, 0.2, 0.3, 0.5)
+    rows = [
+        {"series": str(i), "kind": "latency", "log_ratio": log, "log_sd": 0.1}
+        for i, log in enumerate(logs)
+    ]
+    found = surprise(rows, "latency")
+    assert found["bias"] == pytest.approx(0.2)
+    assert found["sd"] == pytest.approx(math.sqrt((1.4826 * 0.1) ** 2 - 0.1**2))
+    assert found["series"] == 5
+
+
+def test_the_machines_of_the_calibration_are_in_the_catalogue(tmp_path, capsys):
+    machines = dict(line.split(",") for line in MACHINES.read_text().split()[1:])
+    assert set(machines.values()) <= set(fm.list_fabrics())
+    table, listed = tmp_path / "t.csv", tmp_path / "m.csv"
+    times = log(latency=2.0)
+    named = times.frame.with_columns(series=pl.lit("mine"))
+    dataclasses.replace(times, frame=named).to_csv(table)
+    listed.write_text("series,fabric\nmine,h100-infiniband\n")
+    out = tmp_path / "s.json"
+    arguments = ["--measurements", str(table), "--json", str(out)]
+    assert calibrate([*arguments, "--machines", str(listed)]) == 0
+    assert json.loads(out.read_text())["latency"]["bias"] == pytest.approx(
+        math.log(2.0), abs=0.05
+    )
+    assert calibrate(arguments) == 2
+    assert "none of the machines" in capsys.readouterr().err
