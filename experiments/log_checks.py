@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
-from experiments.log_samples import SAMPLES
+from experiments.log_samples import RUINS, SAMPLES
 from fabricmodel.measurements import Measurements, NoUsableRow, SetAside
 
 # What a person would call a row of nccl-tests or nccom-test: knows nothing of readers.
@@ -123,8 +124,9 @@ def _show(console: Console, file: dict[str, Any]) -> None:
 
 
 def check_samples(console: Console) -> list[dict[str, Any]]:
-    """Read samples of every format and compare each row with the truth."""
-    found = []
+    """Compare each row of samples with the truth; and ruins must each give an error."""
+    found = [_check_ruins()]
+    console.print(f"ruins: {len(RUINS)} files, {len(found[0]['faults'])} faults")
     for name, make in SAMPLES.items():
         faults = []
         rows = 0
@@ -138,6 +140,22 @@ def check_samples(console: Console) -> list[dict[str, Any]]:
         found.append({"file": f"samples of {name}", "rows": rows, "faults": faults})
         console.print(f"{name}: {ROUNDS} samples, {rows} rows, {len(faults)} faults")
     return found
+
+
+def _check_ruins() -> dict[str, Any]:
+    """A file without anything usable: one error, which names the file."""
+    faults = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ruin.log")
+        for name, content in RUINS.items():
+            path.write_bytes(content)
+            try:
+                fm.read_measurements(path)
+                faults.append(f"{name}: read without an error")
+            except fm.MeasurementError as error:
+                if str(path) not in str(error) or "\n" in str(error):
+                    faults.append(f"{name}: not one clear error: {error}")
+    return {"file": "ruins", "rows": 0, "faults": faults}
 
 
 def rows_of(table: Measurements) -> set[tuple[str, int, float, float]]:

@@ -296,3 +296,29 @@ SAMPLES: Mapping[str, Callable[..., Sample]] = {
     "parquet": tidy_columns,
 }
 """A maker of samples for each format."""
+
+_HEAD = "# size count type redop root time algbw busbw #wrong time algbw busbw #wrong\n"
+_ROW = "1048576 262144 float sum -1 {} 2.16 4.05 0 {} 2.16 4.04 0\n"
+
+RUINS: Mapping[str, bytes] = {
+    "empty": b"",
+    "blank": b"\n \n",
+    "binary": b"\x7fELF\0\0",
+    "prose": b"hello\n",
+    "headings alone": _HEAD.encode(),
+    "NaN times": (_HEAD + _ROW.format("nan", "nan")).encode(),
+    "negative times": (_HEAD + _ROW.format("-485.3", "-486.3")).encode(),
+    "zero times": (_HEAD + _ROW.format("0.00", "0.00")).encode(),
+    "a crash": b"# nThread 1 nGpus 8 minBytes 8\nx: Test NCCL failure common.cu:958\n",
+    "a failed nccom-test": b"$ nccom-test -r 2 allr\n1 errors found - test failed\n",
+    "truncated nccl-tests JSON": b'{"nccl_version": 22703, "results": [{"size": 8, ',
+    "truncated nccom-test JSON": b'{"results": [{"size(B)": 8, ',
+    "tidy CSV with NaN": b"ranks,collective,size_bytes,time_us\n8,ar,64,nan\n",
+    "tidy CSV, negative": b"ranks,collective,size_bytes,time_us\n8,ar,64,-5\n",
+    "tidy CSV with a zero time": b"ranks,collective,size_bytes,time_us\n8,ar,64,0\n",
+    "tidy CSV cut off": b"ranks,collective,size_bytes,time_us\n8,ar,64\n",
+    "OSU bandwidths": b"# OSU MPI Bandwidth Test v7\n# Size  MB/s\n8  1.00\n",
+    "PICO, wrong unit": b"buffer_size,algo_name,collective,ranks,median\n8,x,ar,8,3\n",
+    "broken Parquet": b"PAR1 and no more",
+}
+"""Files that hold nothing usable: each must give one error that names it."""

@@ -11,7 +11,7 @@ from fabricmodel.tuning.rules import LARGEST, Rule
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What was found best for one size on one set of ranks."""
+    """What was found best for one size on one set of ranks; "" to leave it alone."""
 
     collective: str
     ranks: int
@@ -24,7 +24,8 @@ class Cell:
 def merge_rules(cells: Sequence[Cell]) -> list[Rule]:
     """Merge neighbouring sizes of one choice; a change stands at the geometric mean.
 
-    The first range of each number of ranks begins at 0, the last has no end.
+    The first range of each number of ranks begins at 0, the last has no end. Ranges
+    that are left alone get no rule.
 
     >>> cells = [Cell(collective="all_reduce", ranks=8, nodes=1, size_bytes=size,
     ...               algorithm=name)
@@ -48,17 +49,16 @@ def merge_rules(cells: Sequence[Cell]) -> list[Rule]:
             border = LARGEST + 1
             if following:
                 border = round(math.sqrt(cell.size_bytes * following.size_bytes))
-            rules.append(
-                Rule(
-                    collective=cell.collective,
-                    min_bytes=start,
-                    max_bytes=border - 1,
-                    algorithm=cell.algorithm,
-                    protocol=cell.protocol,
-                    nodes=cell.nodes,
-                    ranks=cell.ranks,
-                )
+            rule = Rule(
+                collective=cell.collective,
+                min_bytes=start,
+                max_bytes=border - 1,
+                algorithm=cell.algorithm,
+                protocol=cell.protocol,
+                nodes=cell.nodes,
+                ranks=cell.ranks,
             )
+            rules += [rule] if rule.algorithm else []
             start = border
     return rules
 

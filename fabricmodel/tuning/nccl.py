@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from fabricmodel.baselines.nccl import Communicator, nccl_seconds
+from fabricmodel.baselines.nccl import Communicator, nccl_choice, nccl_seconds
 from fabricmodel.errors import FabricError
 from fabricmodel.fitting.model import FittedModel
 from fabricmodel.placement import place
@@ -29,7 +29,10 @@ _BASELINE |= {"pat": "PAT"}
 
 
 def candidates(model: FittedModel, collective: str, ranks: int) -> dict[str, str]:
-    """NCCL's algorithms that the model can price there: NCCL's name to the counts'."""
+    """NCCL's algorithms that the fabric is said to run: NCCL's name to the counts'.
+
+    One that it isn't said to run has prices that nobody believed in.
+    """
     shape = place(model.fabric, float(ranks))
     with np.errstate(divide="ignore", invalid="ignore"):
         table = count_table(shape, collective)
@@ -37,7 +40,7 @@ def candidates(model: FittedModel, collective: str, ranks: int) -> dict[str, str
     there = {
         candidate.algorithm
         for candidate, admitted in zip(table.candidates, valid, strict=True)
-        if admitted > 0
+        if admitted > 0 and candidate.automatic
     }
     used = sum(float(level.members) > 1 for level in shape.levels)
     found = {}
@@ -55,17 +58,20 @@ def nccl_rules(
     collectives: Sequence[str],
     communicators: Sequence[Communicator],
     sizes: np.ndarray = SIZES,
+    algorithms: Collection[str] = (),
 ) -> list[Rule]:
     """Export what the model finds best, for each collective and communicator.
 
     The algorithm is the model's; the protocol, which the model doesn't know, is that
-    of NCCL's own tuning model for this algorithm. Channels are left to NCCL.
+    of NCCL's own tuning model for this algorithm. Channels are left to NCCL; and all is
+    left to NCCL at sizes where it would run what the model can't price.
 
     Args:
       model: fitted, or from the catalogue.
       collectives: of ``LIBRARY_NAMES``.
       communicators: the ranks and nodes to write rules for.
       sizes: bytes, where to compare; between them a rule changes at the mean.
+      algorithms: to choose among, in NCCL's words; all that the model prices if empty.
 
     Raises:
       FabricError: for a collective that NCCL doesn't tune, or ranks that don't fit.
@@ -77,12 +83,16 @@ def nccl_rules(
                 "collectives", f"{collective!r}", f"Use {', '.join(LIBRARY_NAMES)}"
             )
         for one in communicators:
-            cells += _cells(model, collective, one, sizes)
+            cells += _cells(model, collective, one, sizes, algorithms)
     return merge_rules(cells)
 
 
 def _cells(
-    model: FittedModel, collective: str, one: Communicator, sizes: np.ndarray
+    model: FittedModel,
+    collective: str,
+    one: Communicator,
+    sizes: np.ndarray,
+    algorithms: Collection[str],
 ) -> list[Cell]:
     ranks, nodes = int(one.ranks), int(one.nodes)
     vendor = nccl_seconds(one, collective, sizes)
@@ -90,15 +100,19 @@ def _cells(
     times = {
         name: model.predict(collective, sizes, float(ranks), algorithm=counted).median_s
         for name, counted in candidates(model, collective, ranks).items()
-        if _BASELINE[name] in enabled
+        if _BASELINE[name] in enabled and (not algorithms or name in algorithms)
     }
     if not times:
         return []
+    default = np.asarray(nccl_choice(one, collective, sizes)["algorithm"])
     names = list(times)
     best = np.argmin(np.stack([times[name] for name in names]), axis=0)
     cells = []
     for index, size in enumerate(sizes):
         name = names[int(best[index])]
+        if default[index] not in {_BASELINE[each] for each in names}:
+            cells.append(_leave(collective, ranks, nodes, float(size)))
+            continue
         protocols = {
             protocol: float(np.asarray(seconds)[index])
             for (algorithm, protocol), seconds in vendor.items()
@@ -115,3 +129,10 @@ def _cells(
             )
         )
     return cells
+
+
+def _leave(collective: str, ranks: int, nodes: int, size: float) -> Cell:
+    """A size at which the library shall choose as it does."""
+    return Cell(
+        collective=collective, ranks=ranks, nodes=nodes, size_bytes=size, algorithm=""
+    )

@@ -1,12 +1,16 @@
 """What is learned from forced runs must be what they were made from."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 import fabricmodel as fm
 from experiments.tuner import main
 from fabricmodel.errors import FabricModelError
-from fabricmodel.tuning import LearnedCosts
+from fabricmodel.fitting.fit import prior_model
+from fabricmodel.tuning import LearnedCosts, read_rules
 
 RANKS = (4, 8, 16, 32, 64)
 SIZES = [4.0**n for n in range(3, 15)]
@@ -111,3 +115,49 @@ def test_bad_questions_are_one_message(tmp_path, capsys, extra, message):
     assert message in printed.err
     assert printed.out == ""
     assert not out.exists()
+
+
+@pytest.fixture
+def flat(monkeypatch):
+    """A fabric of two algorithms, unfitted: fits have tests of their own."""
+    fabric = dataclasses.replace(
+        fm.load_fabric("h100-infiniband"), strategies=("flat_ring", "flat_tree")
+    )
+    monkeypatch.setattr("experiments.tuning_export.fm.load_fabric", lambda _: fabric)
+    monkeypatch.setattr("experiments.tuning_export._TUNED", ("all_reduce",))
+    monkeypatch.setattr(
+        "experiments.tuning_export.fm.fit", lambda fabric, _: prior_model(fabric)
+    )
+
+
+def forced_logs(*names):
+    """A few rows that name these algorithms."""
+    return fm.Measurements.from_records(
+        row(name, 32, size, 1e-5) for name in names for size in (1e3, 1e6)
+    )
+
+
+def test_an_export_claims_a_gain_only_between_algorithms_that_were_forced(
+    tmp_path, capsys, flat
+):
+    table, out = tmp_path / "t.csv", tmp_path / "out"
+    forced_logs("Ring", "Tree").to_csv(table)
+    arguments = ["--measurements", str(table), "--fabric", "h100-infiniband"]
+    arguments += ["--nodes", "4", "--generation", "ampere"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert "Chosen among ring, tree" in capsys.readouterr().out
+    rules = read_rules(out / "tuner.csv")
+    assert {rule.algorithm for rule in rules} == {"ring", "tree"}
+    rows = json.loads((out / "tuner.json").read_text())["rows"]
+    assert rows
+    assert all(row["chosen_s"] <= row["default_s"] * 1.001 for row in rows)
+
+
+def test_a_log_in_which_the_library_chose_is_told_what_to_measure(tmp_path, flat):
+    table, out = tmp_path / "t.csv", tmp_path / "out"
+    forced_logs("").to_csv(table)
+    arguments = ["--measurements", str(table), "--fabric", "h100-infiniband"]
+    assert main([*arguments, "--nodes", "4", "--out", str(out)]) == 0
+    assert "measure with NCCL_ALGO=Ring" in (out / "report.md").read_text()
+    assert "measure with NCCL_ALGO=Ring" in (out / "tuner.csv").read_text()
+    assert json.loads((out / "tuner.json").read_text())["rows"] == []

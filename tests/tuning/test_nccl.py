@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fabricmodel as fm
-from fabricmodel.baselines.nccl import dgx, nccl_seconds
+from fabricmodel.baselines.nccl import dgx, nccl_choice, nccl_seconds
 from fabricmodel.baselines.nccl_constants import ALGORITHMS, DEFAULTS
 from fabricmodel.errors import FabricError
 from fabricmodel.fitting.fit import prior_model
@@ -20,7 +20,7 @@ FLAT = dataclasses.replace(
 )
 MODEL = prior_model(FLAT)
 SIZES = 2.0 ** np.arange(8, 33, 4)
-EIGHT = dgx("hopper", 8)
+EIGHT = dataclasses.replace(dgx("hopper", 8), nvls=False)
 
 
 def test_each_rule_names_the_models_cheapest_and_nccls_protocol_of_it():
@@ -42,6 +42,16 @@ def test_each_rule_names_the_models_cheapest_and_nccls_protocol_of_it():
     assert {rule.algorithm for rule in rules} == {"ring", "tree"}
     with pytest.raises(FabricError, match="all_to_all"):
         nccl_rules(MODEL, ["all_to_all"], [EIGHT])
+
+
+def test_where_nccl_would_run_what_the_model_cannot_price_it_is_left_alone():
+    other = dataclasses.replace(EIGHT, nvls=True)
+    default = nccl_choice(other, "all_reduce", SIZES)["algorithm"].tolist()
+    assert "NVLSTree" in default
+    rules = nccl_rules(MODEL, ["all_reduce"], [other], SIZES)
+    for size, name in zip(SIZES, default, strict=True):
+        rule = find_rule(rules, "all_reduce", size, 8, 64)
+        assert (rule is None) == (name == "NVLSTree")
 
 
 def test_constants_bend_nccls_model_towards_ours(tmp_path):
