@@ -130,7 +130,8 @@ def check_samples(console: Console) -> list[dict[str, Any]]:
     for name, make in SAMPLES.items():
         faults = []
         rows = 0
-        for seed in range(ROUNDS):
+        rounds = 3 if name == "parquet" else ROUNDS  # each costs a process
+        for seed in range(rounds):
             sample = make(random.Random(seed))
             table = sample.form.read(sample.content, f"{name}.log", **sample.given)
             rows += len(table)
@@ -138,7 +139,7 @@ def check_samples(console: Console) -> list[dict[str, Any]]:
             if wrong or table.set_aside:
                 faults.append(f"seed {seed}: {sorted(wrong)[:2]} {table.set_aside[:2]}")
         found.append({"file": f"samples of {name}", "rows": rows, "faults": faults})
-        console.print(f"{name}: {ROUNDS} samples, {rows} rows, {len(faults)} faults")
+        console.print(f"{name}: {rounds} samples, {rows} rows, {len(faults)} faults")
     return found
 
 

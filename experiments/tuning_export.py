@@ -102,8 +102,9 @@ def _report(
         return "\n".join([*lines, f"**{_UNKNOWN}**", ""])
     lines += [
         f"Chosen among {', '.join(forced)}, which were measured by themselves. "
-        "Expected is the time of the exported choice over that of NCCL's own (by its tuning "
-        "model), both at the fitted prices; sure is how probable a gain is at least.",
+        "Expected is the time of the exported choice over that of NCCL's own (by its "
+        "tuning model), both at the fitted prices; sure is how probable a gain is at "
+        "least.",
         "",
         "| ranks | size | NCCL's | exported | expected | sure |",
         "|---|---|---|---|---|---|",
