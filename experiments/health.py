@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,13 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except fm.FabricModelError as error:
         errors.print(f"[red]error:[/] {error}", soft_wrap=True)
         return 2  # nothing can be told
-    print(verdict.sentence)  # whole on one line, whatever the terminal's width
-    if verdict.remedy:
-        print(f"{verdict.remedy}.")
-    screen.print(_points_table(points))
-    screen.print(_evidence_table(found))
     write(options.out, fabric.name, times, verdict, points, found)
-    print(f"Report and figure: {options.out / 'report.md'}")
+    try:
+        print(verdict.sentence)  # whole on one line, whatever the terminal's width
+        if verdict.remedy:
+            print(f"{verdict.remedy}.")
+        screen.print(_points_table(points))
+        screen.print(_evidence_table(found))
+        print(f"Report and figure: {options.out / 'report.md'}", flush=True)
+    except (BrokenPipeError, SystemExit):  # `| head -1` must not change the status
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return verdict.status
 
 

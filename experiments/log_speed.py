@@ -67,8 +67,8 @@ def speed(megabytes: float, console: Console) -> list[dict[str, Any]]:
                 | {"rows": rows, "least_MBps": LEAST_MBps[kind]}
             )
             console.print(
-                f"{name}: {rates[0]:.1f} MB/s by the clock, {rates[1]:.1f} by "
-                f"processor time ({size:.1f} MB, {rows:,} rows; at least {LEAST_MBps[kind]:g})",
+                f"{name}: {rates[0]:.1f} MB/s by the clock, {rates[1]:.1f} by processor"
+                f" time ({size:.1f} MB, {rows:,} rows; at least {LEAST_MBps[kind]:g})",
                 highlight=False,
             )
     return found

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import math
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -16,6 +19,7 @@ from fabricmodel.fitting.fit import prior_model
 from fabricmodel.health import Surprise, gather, judge
 from fabricmodel.health.evidence import Evidence, _slope
 
+ROOT = pathlib.Path(__file__).parents[2]
 SIZES = [2.0**n for n in range(4, 31, 2)]
 FABRIC = fm.load_fabric("h100-infiniband")
 MODEL = prior_model(FABRIC)
@@ -170,3 +174,16 @@ def test_the_machines_of_the_calibration_are_in_the_catalogue(tmp_path, capsys):
     )
     assert calibrate(arguments) == 2
     assert "none of the machines" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_does_not_change_the_status(tmp_path):
+    path = tmp_path / "t.csv"
+    log().to_csv(path)
+    command = f"{sys.executable} -m experiments.health --measurements {path} "
+    command += f"--fabric h100-infiniband --out {tmp_path / 'out'}"
+    piped = f"set -o pipefail; {command} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", piped], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("HEALTHY")
+    assert done.returncode == 0
