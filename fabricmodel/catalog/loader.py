@@ -6,9 +6,10 @@ import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from fabricmodel.catalog.entries import Entry, read_entries
-from fabricmodel.catalog.figures import nearest, read_text
+from fabricmodel.catalog.figures import nearest, parse_toml, read_text
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import place
@@ -18,7 +19,8 @@ def load_fabric(name: str | os.PathLike[str], chips: int | None = None) -> Fabri
     """Load a fabric by its catalogue name or from a TOML file of the same schema.
 
     Args:
-      name: see ``list_fabrics()``; or a path to a file with one fabric in it.
+      name: see ``list_fabrics()``; or a path to a file with one fabric in it, which
+        may extend one of the catalogue.
       chips: how many chips the fabric has. Its inner levels are filled first, the
         outermost grows. Without it, one whole unit.
 
@@ -58,7 +60,7 @@ def load_entry(name: str | os.PathLike[str]) -> Entry:
             f"Name one of list_fabrics(), nearest {nearest(str(name), known)}, or a "
             "path to a .toml file",
         )
-    entries = read_entries(read_text(path), str(path))
+    entries = read_entries(read_text(path), str(path), _files().values())
     if len(entries) != 1:
         raise FabricError(
             str(path),
@@ -69,10 +71,25 @@ def load_entry(name: str | os.PathLike[str]) -> Entry:
 
 
 @cache
+def _texts() -> dict[str, str]:
+    """Text of each file of the catalogue, by its name."""
+    folder = resources.files("fabricmodel.catalog") / "data"
+    files = sorted(folder.iterdir(), key=lambda item: item.name)
+    return {
+        file.name: file.read_text(encoding="utf-8")
+        for file in files
+        if file.name.endswith(".toml")
+    }
+
+
+@cache
+def _files() -> dict[str, dict[str, Any]]:
+    return {name: parse_toml(text, name) for name, text in _texts().items()}
+
+
+@cache
 def _catalogue() -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    folder = resources.files("fabricmodel.catalog") / "data"
-    for file in sorted(folder.iterdir(), key=lambda item: item.name):
-        if file.name.endswith(".toml"):
-            entries |= read_entries(file.read_text(encoding="utf-8"), file.name)
+    for name, text in _texts().items():
+        entries |= read_entries(text, name)
     return entries

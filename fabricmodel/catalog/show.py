@@ -38,7 +38,7 @@ def listing() -> str:
     """List every fabric and every chip, a line each.
 
     >>> print(listing().splitlines()[0])
-    83 fabrics
+    86 fabrics
     """
     fabrics: Rows = [(name, load_entry(name).title) for name in list_fabrics()]
     chips: Rows = [(name, load_chip(name).title) for name in list_chips()]

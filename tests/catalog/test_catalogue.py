@@ -1,6 +1,8 @@
 """Every figure of the shipped catalogue, and files of a user's own."""
 
 import math
+import pathlib
+import re
 import tomllib
 from importlib import resources
 
@@ -134,6 +136,40 @@ def test_figures_reach_the_fabric_in_si():
     assert factors["neuronlink.mesh.transfer"] == 1.5
 
 
+# What sources say differently of one link, GB/s in one direction: in its range.
+DISAGREEMENTS = [
+    ("tpu-v4-pod", "ici-v4.byte_s", 45, 50),
+    ("tpu-v5e-pod", "ici-v5e.byte_s", 45, 50),
+    ("tpu-v5p-pod", "ici-v5p.byte_s", 90, 100),
+    ("tpu-v3-pod", "ici-v3.byte_s", 82, 100),
+    ("hgx-h800", "nvlink4-h800.byte_s", 160, 300),
+    ("gb200-nvl72-efa", "efa-v4-p6e.byte_s", 50, 100),
+    ("trn1n-instance", "neuronlink-v2n.byte_s", 48, 96),
+    ("trn3-ultraserver-gen2", "neuronlink-v4-racks.byte_s", 64, 128),
+    ("trn3-ultracluster-gen2", "efa-v4-trn3.byte_s", 25, 50),
+    ("h200-roce", "roce-400.byte_s", 0.60 * 50, 0.95 * 50),
+]
+
+
+@pytest.mark.parametrize(("name", "figure", "low", "high"), DISAGREEMENTS)
+def test_sources_that_disagree_widen_the_prior(name, figure, low, high):
+    entry = load_entry(name)
+    found = entry.figures[figure]
+    assert found.unit == "B/s"
+    assert found.low <= low * 1e9
+    assert found.high >= high * 1e9
+    width = math.log(found.high / found.low) / (2 * 1.645)
+    assert entry.fabric.spread[figure] == pytest.approx(width)
+
+
+def test_trn3_links_may_reach_the_totals_that_aws_prints():
+    """704 GB/s by its links, up to 1,280 by the totals: 1.82 times as much."""
+    figures = load_entry("trn3-ultraserver-gen2").figures
+    names = ("neuronswitch-server", "neuronswitch-rack", "neuronlink-v4-racks")
+    values = [figures[f"{name}.byte_s"] for name in names]
+    assert sum(x.low for x in values) < 704e9 < 1280e9 < sum(x.high for x in values)
+
+
 def test_extends_puts_the_other_fabric_inside():
     inner = load_fabric("trn2-instance").levels
     server = load_fabric("trn2-ultraserver").levels
@@ -179,6 +215,18 @@ def test_oversubscription_leaves_fewer_links():
     assert 2.0 < float(across / inside) < 7.0
 
 
+def test_tiers_of_published_clusters():
+    """A SuperPOD of 1,024 GPUs has two; planes of 512 ports hold 131,072 in two."""
+    assert load_fabric("h100-infiniband", chips=1024).levels[1].tiers == 2
+    assert load_fabric("h100-infiniband", chips=4096).levels[1].tiers == 3
+    planes = [
+        load_fabric("b300-roce-multiplane", chips=chips).levels[1].tiers
+        for chips in (131_072, 131_072 + 512)
+    ]
+    assert planes == [2, 3]
+    assert load_fabric("h200-infiniband", chips=256).levels[1].tiers == 1  # one rail
+
+
 # A user's own file
 
 
@@ -204,6 +252,40 @@ def test_own_file(tmp_path, as_path):
     }
     assert float(collective_time(fabric, "send_recv", 2e9)) > 0.1
     assert "lab" not in list_fabrics()
+
+
+EXTENDING = """
+[sources]
+LAB = "measured in our lab"
+
+[links.our-network]
+round_us = { value = 4.0, range = [2.0, 8.0], source = "LAB" }
+bandwidth_GBps = { value = 20.0, range = [10.0, 25.0], source = "LAB" }
+
+[fabrics.lab]
+title = "Our lab"
+extends = "hgx-h200"
+[[fabrics.lab.levels]]
+name = "w"
+kind = "switch"
+size = 1
+uplinks = 8
+link = "our-network"
+grows = true
+"""
+
+
+def test_own_network_over_nodes_of_the_catalogue(tmp_path):
+    path = write(tmp_path, EXTENDING)
+    entry, node = load_entry(path), load_entry("hgx-h200")
+    fabric = load_fabric(path, chips=64)
+    assert [level.members for level in fabric.levels] == [8.0, 8.0]
+    assert fabric.levels[0].byte_s == node.fabric.levels[0].byte_s
+    assert fabric.levels[1].byte_s == pytest.approx(1 / 20e9)
+    assert fabric.factors == node.fabric.factors
+    assert entry.chip == "h200"
+    assert entry.sources["our-network.byte_s"] == "measured in our lab"
+    assert entry.sources["nvlink4.byte_s"] == node.sources["nvlink4.byte_s"]
 
 
 BAD = [
@@ -313,3 +395,17 @@ def test_one_fabric_to_a_file(tmp_path):
     with pytest.raises(FabricError, match="holds 2 fabrics"):
         load_fabric(path)
     assert sorted(read_entries(path.read_text(), "x")) == ["lab", "second"]
+
+
+def test_the_examples_of_the_page_load(tmp_path):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "catalogue.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    fabric_text, chip_text = blocks
+    path = write(tmp_path, fabric_text)
+    fabric = load_fabric(path, chips=10_000)
+    assert [level.members for level in fabric.levels] == [8.0, 125.0, 10.0]
+    assert fabric.levels[1].bandwidth_Bps == pytest.approx(46e9)
+    assert fabric.levels[2].uplinks == pytest.approx(1024 / 4)
+    chip = load_chip(write(tmp_path, chip_text))
+    assert chip.roof_flops("bf16") == 640e12
+    assert chip.prices[0].usd_per_hour == 2.5
