@@ -101,6 +101,12 @@ def _reports(text: str, path: str) -> Iterator[Any]:
                 f"the JSON report is truncated or broken ({error})",
                 "Give the whole report of a run that finished",
             ) from error
+        if not isinstance(report, dict | list):
+            raise MeasurementError(
+                at(path, text.count("\n", 0, start) + 1),
+                f"{json.dumps(report)[:40]} stands where a report should",
+                "Remove it, or give the file as the benchmark wrote it",
+            )
         yield report
 
 
