@@ -21,7 +21,7 @@ FITTING = GROUND | {
     "algorithms", "baselines", "catalog", "fabric", "measurements", "placement",
     "timing",
 }  # fmt: skip
-BELOW_PLOTS = FITTING | {"design", "fitting", "training"}
+BELOW_PLOTS = FITTING | {"design", "fitting", "health", "training", "tuning"}
 MAY_IMPORT = {
     "_pytree": set(),
     "errors": set(),
@@ -34,6 +34,8 @@ MAY_IMPORT = {
     "catalog": GROUND | {"algorithms.registry", "fabric", "placement"},
     "timing": GROUND | {"algorithms", "fabric"},  # where counts and prices meet
     "fitting": FITTING,  # moves prices, never touches counts
+    "health": FITTING | {"fitting"},  # judges a log by the catalogue
+    "tuning": FITTING | {"fitting"},  # what a library should choose
     "training": FITTING | {"fitting"},
     "design": FITTING | {"fitting", "training"},
     "plots": BELOW_PLOTS,

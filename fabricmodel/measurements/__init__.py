@@ -8,13 +8,14 @@ Measurements(24 rows; series trn2_48xl_nccom_r64; all_gather; 64 ranks; \
 
 from fabricmodel.measurements.reading import read_measurements, supported_formats
 from fabricmodel.measurements.reference import list_references, load_reference
-from fabricmodel.measurements.table import COLUMNS, Measurements, SetAside
+from fabricmodel.measurements.table import COLUMNS, Measurements, NoUsableRow, SetAside
 from fabricmodel.measurements.vocabulary import COLLECTIVES, canonical_collective
 
 __all__ = [
     "COLLECTIVES",
     "COLUMNS",
     "Measurements",
+    "NoUsableRow",
     "SetAside",
     "canonical_collective",
     "list_references",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from fabricmodel.errors import MeasurementError
 from fabricmodel.measurements.reading import read_measurements, supported_formats
+from fabricmodel.measurements.table import NoUsableRow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.to_csv(given.csv)
     except MeasurementError as error:
         print(error, file=sys.stderr)
+        for row in error.set_aside if isinstance(error, NoUsableRow) else ():
+            print(f"set aside: {row}")
         return 2
     print(f"{given.csv}: {table!r}")
     for row in table.set_aside:

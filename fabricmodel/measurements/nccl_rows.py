@@ -1,134 +1,160 @@
-"""One line of an nccl-tests table: its columns, and what makes it unusable."""
+"""Rows of nccl-tests, as text or JSON print them, and what makes one unusable."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from fabricmodel.measurements.logtext import half_unit, printed_number
+import polars as pl
+
+from fabricmodel.measurements.logtext import (
+    aside,
+    half_unit,
+    half_units,
+    numbers,
+    printed_number,
+)
+from fabricmodel.measurements.table import SetAside
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
-HEADER = re.compile(r"#\s*(size\s+count\s+type\b.*\bbusbw\b.*)$")
-_OPS = ("sum", "prod", "min", "max", "avg", "mulsum", "none")
-_TYPES = "|".join(sorted(DTYPE_BYTES, key=len, reverse=True))
-_START = re.compile(rf"(?<![0-9])[0-9]+\s+[0-9]+\s+(?:{_TYPES})\b", re.ASCII)
-_NUMERIC = re.compile(r"-?[0-9][0-9.]*(e[+-]?[0-9]+)?\*?|N/A", re.ASCII)
+OPERATIONS = ("sum", "prod", "min", "max", "avg", "mulsum", "none")
+UNCHECKED = "N/A"
 # Largest deviation that the older versions pass, by element type; 0 for integers.
 _DEVIATION = {"half": 1e-2, "bfloat16": 1e-1, "float": 1e-5, "double": 1e-12}
-_UNCHECKED = "N/A"
+_STATISTICS = ("out-of-place", "in-place")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Half:
-    """The out-of-place or the in-place part of a row, as printed."""
+class Row(NamedTuple):
+    """A whole row, as printed; ``op`` and ``root`` are None where they are blank.
 
-    statistic: str
-    time: str
-    algbw: str
-    busbw: str
-    wrong: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """A complete row: what ran, and its two halves. ``op``, ``root``: None if blank."""
+    The last eight are the time, the two bandwidths and the result of the out-of-place
+    and of the in-place half.
+    """
 
     line: int
     text: str
-    size: float
-    count: float
+    size: str
+    elements: str
     dtype: str
     op: str | None
-    root: int | None
-    halves: tuple[Half, Half]
+    root: str | None
+    time_0: str
+    algbw_0: str
+    busbw_0: str
+    wrong_0: str
+    time_1: str
+    algbw_1: str
+    busbw_1: str
+    wrong_1: str
 
-    @property
-    def shards(self) -> float:
-        """Size over (count x element size): ranks if a rank's part is counted, or 1."""
-        return self.size / (self.count * DTYPE_BYTES[self.dtype]) if self.count else 0.0
 
+def usable_halves(
+    rows: Sequence[Row],
+    counts: bool | None,
+    failed: bool,
+    footer: tuple[int, str] | None,
+    path: str,
+    refused: list[SetAside],
+) -> pl.DataFrame:
+    """The halves that can be used, one after another; the others are refused.
 
-def parse_row(line: int, text: str, header: Sequence[str] | None) -> Row | str | None:
-    """Read a cleaned line as a row; a reason if it is a damaged one; None if not one.
-
-    >>> header = "size count type redop time algbw busbw error time algbw busbw error"
-    >>> text = "8 2 float sum 5.34 0.00 0.00 0e+00 5.10 0.00 0.00 0e+00"
-    >>> parse_row(7, text, header.split()).halves[1].time
-    '5.10'
-    >>> parse_row(7, text[:-12], header.split())
-    'not the 12 columns of a whole row'
-    >>> parse_row(7, "NCCL INFO Connected all trees", header.split()) is None
-    True
+    ``counts`` and ``failed`` as in ``check_half``; ``footer`` is the run's last line.
+    Whole columns are checked at once, and only what looks odd in words.
     """
-    tokens = text.split()
-    width = f"the {len(header)} columns of" if header else "the columns of"
-    if not _START.match(text):
-        numeric = [bool(_NUMERIC.fullmatch(token)) for token in tokens]
-        inside = header is not None and numeric[:1] == [True]
-        # Rings in NCCL's own lines are long lists of numbers too.
-        many = sum(numeric) >= 6 and "NCCL" not in text
-        fragment = len(tokens) >= 3 and all(numeric)
-        if inside or fragment or many or _START.search(text):
-            return f"not {width} a whole row"
-        return None
-    size, count = printed_number(tokens[0]), printed_number(tokens[1])
-    middle, tail = tokens[3:-8], tokens[-8:]
-    op = middle.pop(0) if middle and middle[0] in _OPS else None
-    root = middle.pop(0) if middle and re.fullmatch("-?[0-9]{1,9}", middle[0]) else None
-    known = tokens[2] in DTYPE_BYTES  # the pattern takes "float{" too
-    if len(tokens) < 11 or middle or size is None or count is None or not known:
-        return f"not {width} a whole row"
-    # The operation may be blank, as alltoall's is; a root never is.
-    columns = header[3:5] if header else ()
-    if header and (("root" in columns) != (root is not None)):
-        return f"not {width} a whole row"
-    if header and op and "redop" not in columns:
-        return f"not {width} a whole row"
-    return Row(
-        line=line,
-        text=text,
-        size=size,
-        count=count,
-        dtype=tokens[2],
-        op=op,
-        root=None if root is None else int(root),
-        halves=(_half("out-of-place", tail[:4]), _half("in-place", tail[4:])),
+    columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+    frame = pl.DataFrame(columns, schema_overrides={"op": pl.String, "root": pl.String})
+    common = ("line", "text", "size", "elements", "dtype", "op", "root")
+    parts = [
+        frame.with_row_index().select(
+            "index",
+            *common,
+            *(pl.col(f"{n}_{half}").alias(n) for n in ("time", "algbw", "busbw")),
+            pl.col(f"wrong_{half}").alias("wrong"),
+            statistic=pl.lit(statistic),
+        )
+        for half, statistic in enumerate(_STATISTICS)
+    ]
+    halves = pl.concat(parts).sort("index", maintain_order=True)
+    size, count = pl.col("size_bytes"), pl.col("count")
+    halves = halves.with_columns(
+        size_bytes=numbers("size"), count=numbers("elements"), time_us=numbers("time")
+    )
+    halves = halves.with_columns(
+        fine=_fine(counts, failed).fill_null(False),
+        shards=size / (count * pl.col("dtype").replace_strict(DTYPE_BYTES)),
+    )
+    odd = halves.filter(~pl.col("fine"))
+    wrong, bad = False, []
+    for half in odd.iter_rows(named=True):
+        if reason := check_half(half, counts, failed):
+            wrong |= reason.startswith("wrong")
+            reason = f"{half['statistic']}: {reason}"
+            refused.append(aside(path, half["line"], half["text"], reason))
+            bad.append((half["index"], half["statistic"]))
+    if failed and footer and not wrong:
+        reason = "a row above is wrong, and none shows it"
+        refused.append(aside(path, *footer, reason))
+    if bad:
+        schema = {"index": halves["index"].dtype, "statistic": pl.String}
+        spoilt = pl.DataFrame(bad, schema=schema, orient="row")
+        keys = ["index", "statistic"]
+        halves = halves.join(spoilt, on=keys, how="anti", maintain_order="left")
+    return halves
+
+
+def _fine(counts: bool | None, failed: bool) -> pl.Expr:
+    """Halves that ``check_half`` would surely pass."""
+    expected = pl.col("size_bytes") / pl.col("time_us") / 1e3
+    slack = half_units("algbw") + expected * (
+        half_units("time") / pl.col("time_us") + 2e-3
+    )
+    value = numbers("wrong")
+    right = (pl.col("wrong") == UNCHECKED) | (value == 0)
+    if counts is False and not failed:
+        right |= value.is_not_null()
+    return (
+        (pl.col("size_bytes") > 0)
+        & (pl.col("count") > 0)
+        & (pl.col("time_us") > 0)
+        & numbers("busbw").is_not_null()
+        & ((numbers("algbw") - expected).abs() <= slack)
+        & right.fill_null(False)
     )
 
 
-def _half(statistic: str, tokens: Sequence[str]) -> Half:
-    time, algbw, busbw, wrong = tokens
-    return Half(statistic=statistic, time=time, algbw=algbw, busbw=busbw, wrong=wrong)
+def check_half(half: dict[str, str], counts: bool | None, failed: bool) -> str | None:
+    """Say why one half of a row can't be used, or None if it can.
 
-
-def check_half(
-    row: Row, half: Half, header: Sequence[str] | None, failed: bool
-) -> str | None:
-    """Say why one half of a row can't be used, or None if it can."""
-    if row.size == 0 or row.count == 0:
+    Args:
+      half: size, elements, dtype, time, algbw, busbw, wrong, as printed.
+      counts: whether ``wrong`` counts elements or is the largest deviation.
+      failed: whether the run's last line says that a result was wrong.
+    """
+    size = printed_number(half["size"])
+    if not size or not printed_number(half["elements"]):
         return "size 0, nothing moved"
-    time = printed_number(half.time)
+    time = printed_number(half["time"])
     if not time:
-        return f"time {half.time!r} is not a positive number"
-    for name, token in (("algbw", half.algbw), ("busbw", half.busbw)):
-        if printed_number(token) is None:
-            return f"{name} {token!r} is not a number"
-    return _check_result(row, half, header, failed) or _check_bandwidth(row, half, time)
+        return f"time {half['time']!r} is not a positive number"
+    for name in ("algbw", "busbw"):
+        if printed_number(half[name]) is None:
+            return f"{name} {half[name]!r} is not a number"
+    return _check_result(half, counts, failed) or _check_bandwidth(half, size, time)
 
 
-def _check_bandwidth(row: Row, half: Half, time: float) -> str | None:
+def _check_bandwidth(half: dict[str, str], size: float, time: float) -> str | None:
     """A damaged digit shows where algbw isn't size / time any more."""
-    printed = printed_number(half.algbw) or 0.0
-    expected = row.size / time / 1e3  # bytes per us to GB/s
-    slack = half_unit(half.algbw) + expected * (half_unit(half.time) / time + 2e-3)
+    printed = printed_number(half["algbw"]) or 0.0
+    expected = size / time / 1e3  # bytes per us to GB/s
+    slack = half_unit(half["algbw"])
+    slack += expected * (half_unit(half["time"]) / time + 2e-3)
     if abs(printed - expected) <= 1.01 * slack:
         return None
-    return f"algbw {half.algbw} isn't size / time = {expected:.2f} GB/s"
+    return f"algbw {half['algbw']} isn't size / time = {expected:.2f} GB/s"
 
 
 def _check_result(
-    row: Row, half: Half, header: Sequence[str] | None, failed: bool
+    half: dict[str, str], counts: bool | None, failed: bool
 ) -> str | None:
     """Judge the last column: wrong elements, or the largest deviation before 2.12.
 
@@ -136,17 +162,16 @@ def _check_result(
     right and prints 1e+00 with "Out of bounds values : 0 OK" below. Without a header
     the form tells: a count has no exponent below 1e+05.
     """
-    if half.wrong == _UNCHECKED:
+    wrong = half["wrong"]
+    if wrong == UNCHECKED:
         return None
-    marked = half.wrong.endswith("*")
-    value = printed_number(half.wrong.removesuffix("*"))
+    marked = wrong.endswith("*")
+    value = printed_number(wrong.removesuffix("*"))
     if value is None:
-        return f"{half.wrong!r} wrong elements is not a number"
-    if header:
-        counts = "#wrong" in header
-    else:
-        counts = "e" not in half.wrong or value >= 1e5
-    limit = 0.0 if counts else _DEVIATION.get(row.dtype, 0.0)
+        return f"{wrong!r} wrong elements is not a number"
+    if counts is None:
+        counts = "e" not in wrong or value >= 1e5
+    limit = 0.0 if counts else _DEVIATION.get(half["dtype"], 0.0)
     if marked or (value > limit and (counts or failed)):
-        return f"wrong result ({half.wrong} {'elements' if counts else 'deviation'})"
+        return f"wrong result ({wrong} {'elements' if counts else 'deviation'})"
     return None

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from fabricmodel.errors import MeasurementError, at
-from fabricmodel.measurements import nccl_tests, nccom_test, tidy_csv
+from fabricmodel.measurements import (
+    nccl_json,
+    nccl_text,
+    nccom_json,
+    nccom_text,
+    osu,
+    pico,
+    tidy_csv,
+    tidy_parquet,
+)
 from fabricmodel.measurements.table import Measurements
 from fabricmodel.measurements.vocabulary import canonical_collective, check_count
 
+Content = TypeVar("Content", str, bytes, contravariant=True)
 
-class Format(Protocol):
+
+class Format(Protocol[Content]):
     """What the module of one format offers."""
 
     @property
@@ -20,14 +31,15 @@ class Format(Protocol):
         """What people call the format."""
         ...
 
-    def matches(self, text: str) -> bool:
-        """Whether the text is of this format."""
+    def matches(self, content: Content, /) -> bool:
+        """Whether the content is of this format."""
         ...
 
     def read(
         self,
-        text: str,
+        content: Content,
         path: str,
+        /,
         ranks: int | None = None,
         nodes: int | None = None,
         collective: str | None = None,
@@ -37,7 +49,10 @@ class Format(Protocol):
 
 
 # In this order: a table's notes may quote the other formats. A new one goes here.
-_FORMATS: tuple[Format, ...] = (tidy_csv, nccom_test, nccl_tests)
+_BINARY: tuple[Format[bytes], ...] = (tidy_parquet,)
+_TEXT: tuple[Format[str], ...] = (
+    tidy_csv, pico, nccl_json, nccom_json, nccom_text, osu, nccl_text,
+)  # fmt: skip
 
 
 def supported_formats() -> tuple[str, ...]:
@@ -46,7 +61,7 @@ def supported_formats() -> tuple[str, ...]:
     >>> supported_formats()[0]
     'tidy CSV'
     """
-    return tuple(form.NAME for form in _FORMATS)
+    return tuple(form.NAME for form in (*_TEXT, *_BINARY))
 
 
 def read_measurements(
@@ -83,15 +98,25 @@ def read_measurements(
     tables = []
     for path in paths:
         name = os.fspath(path)
-        text = _load(name)
-        tables.append(_recognise(text, name).read(text, name, ranks, nodes, wanted))
+        tables.append(_read(_load(name), name, ranks, nodes, wanted))
     return Measurements.concat(*tables)
 
 
-def _recognise(text: str, name: str) -> Format:
-    for form in _FORMATS:
+def _read(
+    data: bytes,
+    name: str,
+    ranks: int | None,
+    nodes: int | None,
+    collective: str | None,
+) -> Measurements:
+    """Read with the first format that recognises the content."""
+    for form in _BINARY:
+        if form.matches(data):
+            return form.read(data, name, ranks, nodes, collective)
+    text = _decode(data, name)
+    for form in _TEXT:
         if form.matches(text):
-            return form
+            return form.read(text, name, ranks, nodes, collective)
     raise MeasurementError(
         at(name),
         "the format is unknown",
@@ -99,14 +124,17 @@ def _recognise(text: str, name: str) -> Format:
     )
 
 
-def _load(name: str) -> str:
+def _load(name: str) -> bytes:
     try:
-        data = pathlib.Path(name).read_bytes()
+        return pathlib.Path(name).read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise MeasurementError(
             at(name), f"can't be read ({reason})", "Give the path of a readable file"
         ) from error
+
+
+def _decode(data: bytes, name: str) -> str:
     if b"\0" in data:
         raise MeasurementError(
             at(name), "a binary file", "Give text, unpacked, in UTF-8 or ASCII"

@@ -96,16 +96,20 @@ class Measurements:
             for name, kind in SCHEMA.items()
         }
         frame = pl.DataFrame(columns, schema=SCHEMA, strict=False)
-        for name in ("ranks", "size_bytes", "time_us"):
-            usable = (frame[name].is_finite() & (frame[name] > 0)).fill_null(False)
-            if not usable.all():
-                row = (~usable).arg_true()[0]
-                raise MeasurementError(
-                    f"records, row {row}",
-                    f"{name} is {columns[name][row]!r}, not a finite number above 0",
-                    "Correct the value or leave the row out",
-                )
-        return Measurements(frame=frame, set_aside=tuple(set_aside))
+        return Measurements(frame=_checked(frame, columns), set_aside=tuple(set_aside))
+
+    @staticmethod
+    def from_frames(
+        frames: Iterable[pl.DataFrame], set_aside: Iterable[SetAside] = ()
+    ) -> Measurements:
+        """Join frames with (some of) the columns, under canonical names, in order.
+
+        Raises:
+          MeasurementError: where ranks, size or time is missing, not finite or not
+            positive.
+        """
+        frame = pl.concat([_complete(frame) for frame in frames])
+        return Measurements(frame=_checked(frame), set_aside=tuple(set_aside))
 
     def _floats(self, name: str) -> NDArray[np.float64]:
         return self.frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -266,6 +270,35 @@ class Measurements:
             part.unlink(missing_ok=True)
 
 
+def _complete(frame: pl.DataFrame) -> pl.DataFrame:
+    """All columns of the table, in its order: "" or null where there was none."""
+    missing = {
+        name: pl.lit("" if kind == pl.String else None, dtype=kind)
+        for name, kind in SCHEMA.items()
+        if name not in frame.columns
+    }
+    return frame.with_columns(**missing).select(
+        pl.col(name).cast(kind) for name, kind in SCHEMA.items()
+    )
+
+
+def _checked(
+    frame: pl.DataFrame, given: Mapping[str, Sequence[Any]] | None = None
+) -> pl.DataFrame:
+    """The frame itself; an error names the first value that is no positive number."""
+    for name in ("ranks", "size_bytes", "time_us"):
+        usable = (frame[name].is_finite() & (frame[name] > 0)).fill_null(False)
+        if not usable.all():
+            row = (~usable).arg_true()[0]
+            raise MeasurementError(
+                f"records, row {row}",
+                f"{name} is {(given or frame)[name][row]!r}, "
+                "not a finite number above 0",
+                "Correct the value or leave the row out",
+            )
+    return frame
+
+
 def unknown_column(place: str, name: str) -> MeasurementError:
     """The error for a column that the tidy table doesn't have."""
     close = difflib.get_close_matches(name, COLUMNS, n=1)
@@ -277,7 +310,13 @@ def unknown_column(place: str, name: str) -> MeasurementError:
     )
 
 
-def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> MeasurementError:
+class NoUsableRow(MeasurementError):
+    """A file that yields no row at all; ``set_aside`` lists what it refused."""
+
+    set_aside: tuple[SetAside, ...] = ()
+
+
+def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> NoUsableRow:
     """The error for a file that yields no row at all; it names the first reasons."""
     if not set_aside:
         what, remedy = "no row of results", "Give the log of a run that printed results"
@@ -285,7 +324,9 @@ def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> MeasurementError:
         first = "; ".join(f"line {row.line}: {row.reason}" for row in set_aside[:3])
         what = f"no usable row, {len(set_aside)} refused ({first})"
         remedy = "Repair those lines or give the log of a run that succeeded"
-    return MeasurementError(at(path), what, remedy)
+    error = NoUsableRow(at(path), what, remedy)
+    error.set_aside = tuple(set_aside)
+    return error
 
 
 def _several(value: str | Sequence[str]) -> list[str]:

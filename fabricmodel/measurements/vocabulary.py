@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -37,6 +38,7 @@ DTYPE_BYTES = {
 """Bytes of one element, by the names that the benchmarks print."""
 
 
+@functools.lru_cache(maxsize=1024)
 def find_collective(name: str) -> str | None:
     """Canonical name of a collective, or None where there is none.
 

@@ -7,6 +7,17 @@ and touch none of matplotlib's global state.
 from fabricmodel.plots.chips import scaling, shares
 from fabricmodel.plots.fabrics import fabric_diagram
 from fabricmodel.plots.figures import save
+from fabricmodel.plots.health import health
 from fabricmodel.plots.quality import fit_quality, reliability
+from fabricmodel.plots.tuning import regret
 
-__all__ = ["fabric_diagram", "fit_quality", "reliability", "save", "scaling", "shares"]
+__all__ = [
+    "fabric_diagram",
+    "fit_quality",
+    "health",
+    "regret",
+    "reliability",
+    "save",
+    "scaling",
+    "shares",
+]

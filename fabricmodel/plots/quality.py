@@ -51,7 +51,7 @@ def fit_quality(rows: pl.DataFrame) -> Figure:
             f"column held_out holds {rows['held_out'].dtype}, not true or false",
             "Cast it to Boolean",
         )
-    looks = _rank_looks(sorted(frames.distinct(place, rows, "ranks", len(MARKERS))))
+    looks = rank_looks(sorted(frames.distinct(place, rows, "ranks", len(MARKERS))))
     panels = rows.select("series", "collective").unique(maintain_order=True).rows()
     frames.check_room(place, "series and collective", len(panels), PANELS)
 
@@ -86,7 +86,7 @@ def fit_quality(rows: pl.DataFrame) -> Figure:
     return figure
 
 
-def _rank_looks(ranks: list[int]) -> dict[int, figures.Look]:
+def rank_looks(ranks: list[int]) -> dict[int, figures.Look]:
     """Colour rank counts from dark to light, which grey print keeps in order."""
     figures.make_figure(1, 1)  # says so if matplotlib is missing
     from matplotlib import colormaps, colors

@@ -9,9 +9,14 @@ import hypothesis.strategies as st
 import pytest
 
 from fabricmodel.errors import MeasurementError
-from fabricmodel.measurements import COLLECTIVES, Measurements, read_measurements
-from fabricmodel.measurements import nccl_tests as nccl
-from fabricmodel.measurements import nccom_test as nccom
+from fabricmodel.measurements import (
+    COLLECTIVES,
+    Measurements,
+    nccom_json,
+    read_measurements,
+)
+from fabricmodel.measurements import nccl_text as nccl
+from fabricmodel.measurements import nccom_text as nccom
 from fabricmodel.measurements import tidy_csv as tidy
 
 NCCL = """\
@@ -60,7 +65,7 @@ a,16,ring_pass,1024,6.5,
 a,16,all_gather,4096,7.25,
 """
 SAMPLES = {"nccl": (nccl, NCCL), "nccom": (nccom, NCCOM)} | {
-    "report": (nccom, REPORT),
+    "report": (nccom_json, REPORT),
     "tidy": (tidy, TIDY),
 }
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from fabricmodel.errors import MeasurementError
-from fabricmodel.measurements.nccl_tests import matches, read
+from fabricmodel.measurements.nccl_text import matches, read
 from fabricmodel.measurements.vocabulary import bus_factor
 
 
@@ -342,3 +342,44 @@ def test_matches():
     assert matches("# nThread 1 nGpus 8 minBytes 8")
     assert matches("# nThreads: 1 nGpus: 1 nRanks: 1 minBytes: 8")
     assert not matches("size,count\n1 2 3 4 5 6 7 8 9 10 11 12\n")
+
+
+def look_alikes(last, wrong):
+    """Rows that all_gather and all_to_all print alike."""
+    part = rows(ranks=8, kind="all_to_all", middle="none -1", wrong=wrong)
+    return devices(8, 8) + heading("redop root", last) + part + FOOTER
+
+
+@pytest.mark.parametrize(
+    ("last", "wrong", "kind"),
+    [
+        ("#wrong", "0 N/A", "all_to_all"),
+        ("error", "0e+00 1e+00", "all_to_all"),
+        ("#wrong", "0 0", "all_gather"),
+    ],
+)
+def test_the_in_place_results_tell_all_to_all_from_all_gather(last, wrong, kind):
+    table = read(look_alikes(last, wrong), "run.log")
+    assert set(table.collective) == {kind}
+    assert len(table) == 6
+
+
+def test_a_word_in_the_files_name_or_text_is_the_last_resort():
+    text = look_alikes("#wrong", "N/A N/A")
+    with pytest.raises(MeasurementError, match="doesn't name its collective"):
+        read(text, "run.log")
+    table = read(text, "runs/alltoall_8.log")
+    assert set(table.collective) == {"all_to_all"}
+    assert table.frame["notes"][0] == "collective from the file's name"
+    table = read("# sweep of AllGather\n" + text, "run.log")
+    assert set(table.collective) == {"all_gather"}
+    assert table.frame["notes"][0] == "collective from a word of the log"
+    both = "# all-gather, then alltoall\n" + text
+    with pytest.raises(MeasurementError, match="doesn't name its collective"):
+        read(both, "run.log")
+
+
+def test_very_long_lines_neither_hang_nor_hide_rows():
+    fused = RUN.replace("\n", " ") * 200
+    with pytest.raises(MeasurementError, match="refused"):
+        read(heading() + fused, "run.log", ranks=8)

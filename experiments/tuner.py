@@ -1,0 +1,158 @@
+"""Which algorithm should the library run, and what does that gain?
+
+Learns from runs in which the algorithm was forced, exports the choice as rules, and
+looks each held-out size and number of ranks up in them. What the choice costs over the
+best measured one is its regret; the library's own choice has one too. A row that is
+held out never reaches the learning.
+
+    python -m experiments.tuner --measurements FILE --series S --fit-max-ranks N
+    python -m experiments.tuner --measurements FILE --series S --hold-out-sizes
+    python -m experiments.tuner --measurements LOG --fabric NAME --nodes 1 2 8
+
+The last one needs no forced runs: it fits the fabric, and writes NCCL's tuner CSV and
+constants with the gain that the model expects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+
+import fabricmodel as fm
+from experiments.output import machine, whole_folder
+from experiments.tuning_export import export
+from experiments.tuning_regret import judge, split, summary
+from fabricmodel.tuning import LearnedCosts, write_rules
+from fabricmodel.tuning.rules import LIBRARY_NAMES
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line, learn, judge or export; 0, or 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.tuner",
+        description="Which algorithm should the library run, and what does that gain?",
+    )
+    parser.add_argument("--measurements", nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--series", help="only this series of the table")
+    parser.add_argument("--collective", help="only this collective")
+    parser.add_argument("--without-notes", metavar="WORD", help="leave such rows out")
+    parser.add_argument("--fit-max-ranks", type=float, metavar="N")
+    parser.add_argument("--hold-out-sizes", action="store_true", help="every other one")
+    parser.add_argument("--fabric", help="export a model of it, for NCCL")
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--generation", default="hopper", help="of NCCL's GPUs")
+    parser.add_argument("--out", type=Path, default=Path("out/tuner"))
+    options = parser.parse_args(argv)
+    console = Console(stderr=True, highlight=False)
+    try:
+        times = _times(options)
+        if options.fabric:
+            text = export(
+                times, options.fabric, options.nodes, options.generation, options.out,
+                console,
+            )  # fmt: skip
+        else:
+            text = _learn(times, options, console)
+    except fm.FabricModelError as error:
+        console.print(f"[red]error:[/] {error}", soft_wrap=True)
+        return 2
+    print(text)
+    return 0
+
+
+def _times(options: argparse.Namespace) -> fm.Measurements:
+    times = fm.read_measurements(*options.measurements)
+    chosen = {
+        key: getattr(options, key)
+        for key in ("series", "collective")
+        if getattr(options, key)
+    }
+    times = times.select(**chosen)
+    if options.without_notes:
+        kept = ~times.frame["notes"].str.contains(options.without_notes, literal=True)
+        times = times.filter(kept.to_numpy())
+    if not len(times):
+        raise fm.MeasurementError(
+            ", ".join(options.measurements), f"no row matches {chosen}", "Check them"
+        )
+    return times
+
+
+def _learn(
+    times: fm.Measurements, options: argparse.Namespace, console: Console
+) -> str:
+    fitted, held_out = split(times, options.fit_max_ranks, options.hold_out_sizes)
+    with console.status(f"Learning from {len(fitted)} forced runs"):
+        costs = LearnedCosts.fit(fitted)
+        rules, rows = judge(costs, fitted, held_out, options.generation)
+    if not any(row["chosen_over_best"] for row in rows):
+        raise fm.MeasurementError(
+            "held out",
+            "no size on which two known algorithms were measured",
+            "Choose another --fit-max-ranks, or --hold-out-sizes",
+        )
+    found = summary(rows)
+    text = _report(found, rows, len(fitted), len(held_out))
+    _write(options.out, rules, rows, found, text)
+    return text
+
+
+def _write(
+    folder: Path,
+    rules: list,
+    rows: list[dict[str, Any]],
+    found: list[dict[str, Any]],
+    text: str,
+) -> None:
+    from fabricmodel import plots
+
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    judged = frame.filter(pl.col("chosen_over_best").is_not_null())
+    tuned = [rule for rule in rules if rule.collective in LIBRARY_NAMES]
+    with whole_folder(folder) as scratch:
+        plots.save(plots.regret(judged), scratch, "regret")
+        frame.write_csv(scratch / "regret.csv")
+        write_rules(scratch / "rules.csv", tuned, "learned from forced runs")
+        data = {"machine": machine(), "summary": found, "rows": rows}
+        (scratch / "regret.json").write_text(json.dumps(data, indent=1) + "\n")
+        (scratch / "report.md").write_text(text + "\n![regret](regret.png)\n")
+
+
+def _report(
+    found: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    fitted: int,
+    held: int,
+) -> str:
+    lines = [
+        "# What the exported choice costs over the best measured one",
+        "",
+        f"Learned from {fitted} runs; {held} were held out, and make {len(rows)} sizes "
+        "and sets of ranks on which at least two known algorithms were measured.",
+        "",
+        "| collective | cells | choice not measured | median | mean | 90 % below "
+        "| within 2 % | default, mean | gain over default |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        default = one["default_mean"]
+        gain = one["gain_over_default"]
+        lines.append(
+            f"| {one['collective']} | {one['cells']} | {one['not_measured']} | "
+            f"{one['median']:.1%} | "
+            f"{one['mean']:.1%} | {one['p90']:.1%} | {one['within_2_percent']:.0%} | "
+            f"{'' if default is None else f'{default:.1%}'} | "
+            f"{'' if gain is None else f'{gain:.1%}'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

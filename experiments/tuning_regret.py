@@ -1,0 +1,188 @@
+"""Hold forced runs out, look the exported rules up for them, and count the cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import fabricmodel as fm
+from fabricmodel.baselines.nccl import dgx, nccl_choice
+from fabricmodel.tuning import Cell, LearnedCosts, Rule, find_rule, merge_rules
+
+_PER_OCTAVE = 2
+_CELL = ["collective", "ranks", "ranks_per_node"]
+_NCCL = ("Ring", "Tree", "NVLS", "NVLSTree", "PAT")
+
+
+def split(
+    times: fm.Measurements, fit_max_ranks: float | None, hold_out_sizes: bool
+) -> tuple[fm.Measurements, fm.Measurements]:
+    """Split off the larger ranks, every other size, or what is either.
+
+    Of the sizes of a collective the second, fourth and so on are held out, never the
+    smallest nor the largest: a choice between measured sizes, not beyond them.
+
+    Raises:
+      MeasurementError: where neither is asked for, or one side is empty.
+    """
+    held = np.zeros(len(times), bool)
+    if fit_max_ranks is not None:
+        held |= times.ranks > fit_max_ranks
+    if hold_out_sizes:
+        for collective in np.unique(times.collective):
+            mine = times.collective == collective
+            sizes = np.unique(times.size_bytes[mine])
+            held |= mine & np.isin(times.size_bytes, sizes[1:-1:2])
+    if held.all() or not held.any():
+        raise fm.MeasurementError(
+            "held out",
+            "all rows" if held.all() else "no row",
+            "Give --fit-max-ranks N, or --hold-out-sizes",
+        )
+    return times.filter(~held), times.filter(held)
+
+
+def judge(
+    costs: LearnedCosts,
+    fitted: fm.Measurements,
+    held_out: fm.Measurements,
+    generation: str,
+) -> tuple[list[Rule], list[dict[str, Any]]]:
+    """Export rules for the held-out ranks, and look every held-out size up in them.
+
+    Choices are among the algorithms that were measured on those ranks at all. A size
+    counts where at least two of them were; ``chosen_over_best`` is None where the one
+    that the rules name was not.
+    """
+    frame = held_out.frame.filter(pl.col("algorithm") != "").with_columns(
+        pl.col("ranks_per_node").fill_null(1.0)
+    )
+    low = np.log2(min(fitted.size_bytes.min(), held_out.size_bytes.min()))
+    high = np.log2(max(fitted.size_bytes.max(), held_out.size_bytes.max()))
+    grid = 2.0 ** np.arange(low, high + 0.5 / _PER_OCTAVE, 1.0 / _PER_OCTAVE)
+    rules: list[Rule] = []
+    rows: list[dict[str, Any]] = []
+    for key, mine in frame.group_by(_CELL, maintain_order=True):
+        collective, ranks, local = str(key[0]), float(key[1]), float(key[2])  # pyright: ignore[reportArgumentType]
+        known = set(costs.labels(collective)) & set(mine["algorithm"])
+        known = {label for label in known if not _is_default(label)}
+        if len(known) < 2:
+            continue
+        nodes = round(ranks / local)
+        logs = costs.log_costs(collective, grid, ranks, local)
+        names = sorted(known)
+        best = np.argmin(np.stack([logs[name] for name in names]), axis=0)
+        cells = [
+            Cell(
+                collective=collective,
+                ranks=int(ranks),
+                nodes=nodes,
+                size_bytes=float(size),
+                algorithm=names[int(index)],
+            )
+            for size, index in zip(grid, best, strict=True)
+        ]
+        own = merge_rules(cells)
+        rules += own
+        rows += _looked_up(own, mine, collective, int(ranks), nodes, known, generation)
+    return rules, rows
+
+
+def _looked_up(
+    rules: list[Rule],
+    mine: pl.DataFrame,
+    collective: str,
+    ranks: int,
+    nodes: int,
+    known: set[str],
+    generation: str,
+) -> list[dict[str, Any]]:
+    rows = []
+    for (size,), cell in mine.group_by("size_bytes", maintain_order=True):
+        medians = cell.group_by("algorithm").agg(pl.col("time_us").median())
+        times: dict[str, float] = dict(medians.iter_rows())
+        rivals = {name: t for name, t in times.items() if name in known}
+        rule = find_rule(rules, collective, float(size), nodes, ranks)  # pyright: ignore[reportArgumentType]
+        if rule is None or len(rivals) < 2:
+            continue
+        best = min(rivals.values())
+        chosen = rivals.get(rule.algorithm)
+        default = _default(times, collective, float(size), ranks, nodes, generation)  # pyright: ignore[reportArgumentType]
+        rows.append(
+            {
+                "collective": collective,
+                "ranks": ranks,
+                "nodes": nodes,
+                "size_bytes": size,
+                "chosen": rule.algorithm,
+                "best": min(rivals, key=lambda name: rivals[name]),
+                "chosen_over_best": None if chosen is None else chosen / best,
+                "default_over_best": None if default is None else default / best,
+            }
+        )
+    return rows
+
+
+def _is_default(label: str) -> bool:
+    return label.lower().startswith("default")
+
+
+def _default(
+    times: dict[str, float],
+    collective: str,
+    size: float,
+    ranks: int,
+    nodes: int,
+    generation: str,
+) -> float | None:
+    """Time of what the library would choose itself, where it was measured.
+
+    A label says so, or NCCL's tuning model does for the labels that are NCCL's.
+    """
+    for label, micros in times.items():
+        if _is_default(label):
+            return micros
+    if not set(times) & set(_NCCL) or ranks % nodes:
+        return None
+    there = dataclasses.replace(dgx(generation, nodes), ranks=float(ranks))
+    try:
+        chosen = nccl_choice(there, collective, np.array([size]))["algorithm"][0]
+    except fm.FabricError:
+        return None
+    return times.get(str(chosen))
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Summarise the regret, a line for each collective and one for all."""
+    names = list(dict.fromkeys(row["collective"] for row in rows))
+    found = []
+    for name in [*names, *(["all"] if len(names) > 1 else [])]:
+        every = [row for row in rows if name in ("all", row["collective"])]
+        mine = [row for row in every if row["chosen_over_best"] is not None]
+        if not mine:
+            continue
+        over = np.array([row["chosen_over_best"] for row in mine]) - 1.0
+        pairs = [
+            (row["chosen_over_best"], row["default_over_best"])
+            for row in mine
+            if row["default_over_best"] is not None
+        ]
+        gain = float(np.mean([d / c - 1.0 for c, d in pairs])) if pairs else None
+        default = float(np.mean([d - 1.0 for _, d in pairs])) if pairs else None
+        found.append(
+            {
+                "collective": name,
+                "cells": len(mine),
+                "not_measured": len(every) - len(mine),
+                "median": float(np.median(over)),
+                "mean": float(np.mean(over)),
+                "p90": float(np.quantile(over, 0.9)),
+                "within_2_percent": float(np.mean(over <= 0.02)),
+                "default_mean": default,
+                "gain_over_default": gain,
+            }
+        )
+    return found
