@@ -100,7 +100,7 @@ def under(model: fm.FittedModel, discrepancy: Discrepancy) -> fm.FittedModel:
     """Keep a model's prices, and believe something else about what it misses."""
     (series,) = model.seen.series
     fields = list(model.fields.values())
-    shown = [(field.at, field.residual) for field in fields]
+    shown = [(field.at, field.residual, field.slopes) for field in fields]
     belief = scaled(discrepancy, shown, fields[0].anchor)
     return dataclasses.replace(
         model,

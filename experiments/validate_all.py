@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         frame = pl.DataFrame(rows, infer_schema_length=None)
         frame.write_csv(folder / "rows.csv")
-        plots.save(plots.reliability(*coverage(frame)), folder / "reliability")
+        plots.save(plots.reliability(*coverage(frame)), folder, "reliability")
     console.print("\n".join(report[4:8]), highlight=False, markup=False)
     return 0
 

@@ -21,9 +21,9 @@ FREEDOM = 4.0
 """Degrees of freedom of the Student t of independent residuals: outliers lose their
 pull past about two standard deviations."""
 
-_FIELD_SCALES = 2.0 ** np.arange(-4.0, 1.5)
+_FIELD_SCALES = 2.0 ** np.arange(-4.0, 3.5)
 _NOISE_SCALES = 2.0 ** np.arange(-2.0, 3.5)
-_SCALE_SPREAD = 0.7  # log standard deviation of the scales of series
+_SCALE_SPREAD = 1.0  # log standard deviation of the scales of series
 _CLIP = 3.0  # standard deviations past which a point no longer pulls the field
 _SMALL = 1e-10  # keeps a covariance matrix positive
 
@@ -145,19 +145,23 @@ def whitener(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
     return np.linalg.inv(np.linalg.cholesky(total))
 
 
-def scaled(
-    d: Discrepancy, residuals: Sequence[tuple[Points, np.ndarray]], anchor: float
-) -> Discrepancy:
+Shown = tuple[Points, np.ndarray, np.ndarray]
+"""Points, log measured less log predicted there, and its slopes by the parameters."""
+
+
+def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy:
     """Scale field and noise to what one series shows: how well it fits, how it repeats.
 
     The most probable of a grid of scales, field and walk by one, the noise by the
-    other, under log-normal beliefs about 1; whitened residuals are Student t, so that
-    outliers do not pass for noise.
+    other, under log-normal beliefs about 1. Whitened residuals are Student t, so that
+    outliers do not pass for noise; the parameters are integrated out (Laplace), so
+    that what they absorbed is not taken for a good fit:
+
+        sum (v + 1)/2 log(1 + z^2 / v) + log|K| / 2 + log|1 + J' K^-1 J| / 2
 
     Args:
       d: what is typical.
-      residuals: the points of each collective of the series, and log measured less
-        log predicted there.
+      shown: points, residuals and slopes of each collective of the series.
       anchor: as in ``kernel``.
     """
 
@@ -170,12 +174,14 @@ def scaled(
             noise_sd=noise * d.noise_sd,
         )
         loss = 0.5 * (np.log(field) ** 2 + np.log(noise) ** 2) / _SCALE_SPREAD**2
-        for at, residual in residuals:
+        information = np.eye(shown[0][2].shape[1])
+        for at, residual, slopes in shown:
             white = whitener(trial, anchor, at)
-            z = white @ residual
+            z, independent = white @ residual, white @ slopes
             t = 0.5 * (FREEDOM + 1.0) * np.log1p(z**2 / FREEDOM)
             loss += float(np.sum(t) - np.sum(np.log(np.diag(white))))
-        return loss, trial
+            information += independent.T @ independent
+        return loss + 0.5 * float(np.linalg.slogdet(information)[1]), trial
 
     best = min(
         itertools.product(_FIELD_SCALES, _NOISE_SCALES), key=lambda x: attempt(x)[0]

@@ -68,12 +68,11 @@ def fit(
         plain = dataclasses.replace(fabric, name="", spread={}, switches=())
         slope = partial(slopes, fabric=plain, parameters=known)
         beliefs = dict.fromkeys(found.series, missed)
-        first = minimise(
-            partial(slope, data=whitened(found, beliefs).data), starts, newton_steps=0
-        )
+        typical = partial(slope, data=whitened(found, beliefs).data)
+        first = minimise(typical, starts, newton_steps=0)
         # what this series shows of its noise, and of what the model misses
-        residual = np.asarray(slope(jnp.asarray(first.points), data=found.data)[2])[0]
-        beliefs = rescaled(found, missed, residual)
+        _, residual, jacobian = laplace(typical, first.point, batch=STARTS)
+        beliefs = rescaled(found, missed, residual, jacobian)
         found = whitened(found, beliefs)
         slope = partial(slope, data=found.data)
         solution = minimise(slope, first.points, adam=False)

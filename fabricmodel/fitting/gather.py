@@ -14,6 +14,7 @@ from fabricmodel.fitting.cases import Cases, cases, pad_rows
 from fabricmodel.fitting.discrepancy import (
     Discrepancy,
     Points,
+    Shown,
     points,
     scaled,
     whitener,
@@ -109,12 +110,13 @@ def whitened(found: Gathered, beliefs: Mapping[str, Discrepancy]) -> Gathered:
 
 
 def rescaled(
-    found: Gathered, missed: Discrepancy, residual: np.ndarray
+    found: Gathered, missed: Discrepancy, residual: np.ndarray, slopes: np.ndarray
 ) -> dict[str, Discrepancy]:
     """Scale what is typically missed to what the residuals of each series show."""
-    shown: dict[str, list[tuple[Points, np.ndarray]]] = {x: [] for x in found.series}
+    shown: dict[str, list[Shown]] = {name: [] for name in found.series}
     for collective, name, own, group in found.parts():
-        shown[name].append((found.at[collective].take(own), residual[group][own]))
+        at = found.at[collective].take(own)
+        shown[name].append((at, residual[group][own], slopes[group][own]))
     return {name: scaled(missed, rows, found.anchor) for name, rows in shown.items()}
 
 
