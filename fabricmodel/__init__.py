@@ -7,7 +7,13 @@
 True
 """
 
-from fabricmodel.catalog import list_fabrics, load_fabric
+from fabricmodel.catalog import (
+    Chip,
+    list_chips,
+    list_fabrics,
+    load_chip,
+    load_fabric,
+)
 from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.fitting.fit import fit, prior_model
@@ -27,6 +33,7 @@ __all__ = [
     "GB",
     "MS",
     "US",
+    "Chip",
     "Fabric",
     "FabricError",
     "FabricModelError",
@@ -41,8 +48,10 @@ __all__ = [
     "collective_bound",
     "collective_time",
     "fit",
+    "list_chips",
     "list_fabrics",
     "list_references",
+    "load_chip",
     "load_fabric",
     "load_reference",
     "place",

@@ -96,7 +96,8 @@ class Fabric:
       name: the catalogue name.
       strategies: how collectives cross several domains: ``staged`` (each domain in
         turn, on its share of the data), ``flat_ring`` and ``flat_tree`` (one ring, or
-        one pair of trees, through every rank).
+        one pair of trees, through every rank). Any other name of the registry adds
+        that algorithm to the choice (``nvls`` where the switches reduce).
       levels: the dimensions.
       launch_s: once per call, by collective.
       reduce_byte_s: a byte reduced.

@@ -63,9 +63,7 @@ def stage_sizes(
     return sizes
 
 
-def flat_ring(
-    collective: str, dims: Sequence[Dim], size_bytes: Numeric
-) -> Phases | None:
+def flat_ring(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """One ring through every rank, unit by unit; the dearest level sets the pace.
 
     all_gather and reduce_scatter: N - 1 rounds, of which a level takes (n - 1) for
@@ -73,8 +71,6 @@ def flat_ring(
     unit's links are shared by all of its rings (one a link). all_reduce: twice that.
     Source: NCCL's ring, as its tuning model counts it.
     """
-    if collective not in ("all_reduce", "all_gather", "reduce_scatter"):
-        return None
     ranks = product(dims)
     levels, units = [], ranks
     for dim in dims:
@@ -97,18 +93,14 @@ def flat_ring(
     }[collective]
 
 
-def flat_tree(
-    collective: str, dims: Sequence[Dim], size_bytes: Numeric
-) -> Phases | None:
+def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Two trees over the units, chains inside them, pipelined.
 
     all_reduce: up and down, 2 (n - 1) rounds along the chain of an inner level and
     2 ceil(log2 n) over the outermost, 2 S bytes through each level at once. broadcast
     and reduce: once, S bytes. Source: NCCL's double binary tree (Jeaugey, 2019).
     """
-    passes = {"all_reduce": 2.0, "broadcast": 1.0, "reduce": 1.0}.get(collective)
-    if passes is None:
-        return None
+    passes = {"all_reduce": 2.0, "broadcast": 1.0, "reduce": 1.0}[collective]
     levels = []
     for at, dim in enumerate(dims):
         outermost = at == len(dims) - 1

@@ -1,5 +1,18 @@
-"""Named fabrics: data files with a source for every figure, and their loader."""
+"""Named fabrics and chips: data files with a source for every figure; their loader."""
 
-from fabricmodel.catalog.loader import list_fabrics, load_fabric
+from fabricmodel.catalog.chips import Chip, Price, list_chips, load_chip
+from fabricmodel.catalog.entries import Entry
+from fabricmodel.catalog.figures import Figure
+from fabricmodel.catalog.loader import list_fabrics, load_entry, load_fabric
 
-__all__ = ["list_fabrics", "load_fabric"]
+__all__ = [
+    "Chip",
+    "Entry",
+    "Figure",
+    "Price",
+    "list_chips",
+    "list_fabrics",
+    "load_chip",
+    "load_entry",
+    "load_fabric",
+]

@@ -13,8 +13,9 @@ from jax import Array
 from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import place
+from fabricmodel.timing.forcing import force
 from fabricmodel.timing.price import collective_seconds, factor_names
-from fabricmodel.timing.table import CountTable, allowed, count_table
+from fabricmodel.timing.table import CountTable, count_table
 
 T = TypeVar("T")
 Leaf = np.ndarray | Array
@@ -65,10 +66,11 @@ def cases(
     """
     local = np.full(len(ranks), np.nan) if ranks_per_node is None else ranks_per_node
     named = [""] * len(ranks) if sides is None else sides
+    forced = [""] * len(ranks) if algorithms is None else algorithms
     keys = [
-        (count, None if np.isnan(inside) else inside, shape)
-        for count, inside, shape in zip(
-            ranks.tolist(), local.tolist(), named, strict=True
+        (count, None if np.isnan(inside) else inside, shape, algorithm)
+        for count, inside, shape, algorithm in zip(
+            ranks.tolist(), local.tolist(), named, forced, strict=True
         )
     ]
     shapes = {
@@ -80,12 +82,12 @@ def cases(
     members = np.array([[x.members for x in f.levels] for f in shapes.values()])
     capacity = np.array([[x.capacity for x in f.levels] for f in shapes.values()])
     with np.errstate(divide="ignore", invalid="ignore"):
-        counted = [count_table(shape, collective) for shape in shapes.values()]
+        asked = sorted(set(forced))
+        counted = [
+            force(count_table(shape, collective, asked), algorithm)
+            for (*_, algorithm), shape in shapes.items()
+        ]
     tables = jax.tree.map(lambda *leaves: np.stack(leaves)[index], *counted)
-    if algorithms is not None:
-        masks = {name: allowed(tables.candidates, name) for name in set(algorithms)}
-        forced = tables.valid * np.stack([masks[name] for name in algorithms])
-        tables = dataclasses.replace(tables, valid=forced)
     return Cases(
         collective=collective,
         sizes=np.asarray(size_bytes, float),

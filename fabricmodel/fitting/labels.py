@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from fabricmodel.algorithms.registry import ALGORITHMS
+from fabricmodel.algorithms.registry import known_names
 
-_KNOWN = {
-    name
-    for family in ALGORITHMS.values()
-    for collective in family.values()
-    for name in collective
-} | {"flat_ring", "flat_tree"}
+_KNOWN = known_names()
 
 _OTHER_NAMES = {
     "rabenseifner": "halving_doubling",

@@ -43,14 +43,19 @@ class BoundCounts:
 
 
 def bound_counts(
-    levels: Sequence[Level], dims: Sequence[Dim], collective: str
+    levels: Sequence[Level],
+    dims: Sequence[Dim],
+    collective: str,
+    *,
+    in_network: bool = False,
 ) -> BoundCounts:
     """Count what a collective can't avoid on this shape.
 
     A unit of p ranks out of N has to take in (N - p)/N S for all_gather and
     reduce_scatter, twice that for all_reduce, p times that for all_to_all, and half of
     S, at least, for the others. It does so over its links on its own level and on
-    every level further out, which it shares with its neighbours there.
+    every level further out, which it shares with its neighbours there. Switches that
+    reduce spare an all_reduce half of that, and the ranks the reduction.
     """
     ranks = product(dims)
     both = list(zip(levels, dims, strict=True))
@@ -64,11 +69,12 @@ def bound_counts(
             units = xp.asarray(further.ranks_inside) / inside
             mine = owned[column] / (units if fair else 1.0)
             links.append(mine if column >= at else nothing)
-        crossing.append(_crossing(collective, inside, ranks))
+        eased = 0.5 if in_network and collective == "all_reduce" else 1.0
+        crossing.append(eased * _crossing(collective, inside, ranks))
         ring = collective == "all_to_all" and level.kind in ("ring", "line")
         load = exchange_load(dim) * _sharing(levels, level, dim)
         busiest.append(load if ring else nothing)
-    reduces = collective in ("all_reduce", "reduce_scatter")
+    reduces = collective in ("all_reduce", "reduce_scatter") and not in_network
     depth = len(dims)
     return BoundCounts(
         used=xp.stack([active(dim) for dim in dims]),
@@ -85,7 +91,8 @@ def bound_seconds(counts: BoundCounts, fabric: Fabric, size_bytes: Numeric) -> A
     One round on any level in use; for each unit its crossing bytes over all of its
     links; for all_to_all the busiest link of a ring; the bytes that a rank reduces.
     Sources: Chan et al. (2007); Patarasuk and Yuan (2009); the bisection of a torus.
-    Reduction inside the network, which would halve the all_reduce, is not assumed.
+    Reduction inside the network, which halves the all_reduce, is in the counts where
+    the fabric has it.
     """
     byte_s = jnp.asarray(xp.stack([level.byte_s for level in fabric.levels]))
     round_s = jnp.asarray(xp.stack([level.round_s for level in fabric.levels]))

@@ -12,7 +12,7 @@ import numpy as np
 from chex import Numeric
 from jax import Array
 
-from fabricmodel.algorithms.registry import COLLECTIVES
+from fabricmodel.algorithms.registry import COLLECTIVES, reduces_in_network
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric, Factors
 from fabricmodel.timing.bounds import bound_counts, bound_seconds
@@ -93,7 +93,12 @@ def time_s(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
 
 def bound_s(fabric: Fabric, collective: str, size_bytes: Numeric) -> Array:
     """Bound on one size and one shape, launch included; the traced body."""
-    counts = bound_counts(fabric.levels, topology(fabric.levels), collective)
+    counts = bound_counts(
+        fabric.levels,
+        topology(fabric.levels),
+        collective,
+        in_network=reduces_in_network(set(fabric.strategies)),
+    )
     launch_s = fabric.launch_s.get(collective, 0.0)
     return jnp.asarray(launch_s + bound_seconds(counts, fabric, size_bytes))
 

@@ -7,7 +7,7 @@ counted for a vector of one byte, since every algorithm moves them in proportion
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import jax
@@ -24,13 +24,16 @@ from fabricmodel.algorithms.counts import (
     active,
     product,
 )
-from fabricmodel.algorithms.hierarchical import flat_ring, flat_tree, stage_sizes
-from fabricmodel.algorithms.registry import algorithms
+from fabricmodel.algorithms.hierarchical import stage_sizes
+from fabricmodel.algorithms.registry import (
+    SPANNING,
+    algorithms,
+    reduces_in_network,
+)
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
 Runs = Mapping[tuple[str, str], Numeric]
-_FLAT = {"flat_ring": flat_ring, "flat_tree": flat_tree}
 _ALL_SEND = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
 
@@ -44,11 +47,13 @@ class Candidate:
         an algorithm that spans them all.
       algorithm: its name in the registry.
       phases: its rows of the table.
+      automatic: whether the fabric's library chooses it by itself.
     """
 
     stage: tuple[str, str]
     algorithm: str
     phases: tuple[int, ...]
+    automatic: bool = True
 
 
 @pytree
@@ -127,61 +132,57 @@ def topology(levels: Sequence[Level], *, all_send: bool = True) -> list[Dim]:
     return dims
 
 
-def count_table(fabric: Fabric, collective: str) -> CountTable:
+def count_table(
+    fabric: Fabric, collective: str, named: Iterable[str] = ()
+) -> CountTable:
     """Count every way that a fabric's library has to run a collective.
+
+    The automatic algorithms of its levels' families, those that its ``strategies``
+    name, and those in ``named``; ``timing.forcing`` chooses among the last.
 
     An all_reduce has one staged alternative for each domain that could be its turning
     point (the outermost one in use): reduce_scatter inside it, all_gather on the way
     back. Others are a whole reduce_scatter and a whole all_gather, each of them
     staged or flat, so that it never costs more than those.
     """
-    builder = _Builder(fabric)
-    for strategy in fabric.strategies:
-        if strategy != "staged":
+    builder = _Builder(fabric, frozenset(named))
+    spanning = SPANNING.get(collective, {})
+    for strategy in spanning:
+        if strategy in builder.names:
             builder.flat(strategy, collective)
     if "staged" in fabric.strategies or not builder.alternatives:
         builder.staged(collective)
     return builder.table(collective)
 
 
-def allowed(candidates: Sequence[Candidate], algorithm: str) -> np.ndarray:
-    """Mask of the candidates left where a library is forced to an algorithm.
-
-    Each stage that has the algorithm keeps it alone; stages that lack it, and all of
-    them for "", keep their choice.
-    """
-    having = {c.stage for c in candidates if c.algorithm == algorithm}
-    return np.array(
-        [float(c.stage not in having or c.algorithm == algorithm) for c in candidates]
-    )
-
-
 class _Builder:
     """Collects phases, candidates and alternatives."""
 
-    def __init__(self, fabric: Fabric) -> None:
+    def __init__(self, fabric: Fabric, named: frozenset[str]) -> None:
         self.fabric = fabric
+        self.names = named | set(fabric.strategies)
         self.dims = topology(fabric.levels)
         self.groups = domains(fabric.levels)
         self.found: dict[tuple[str, str], dict[str, Phases]] = {}
         self.alternatives: list[tuple[Runs, Numeric]] = []
         self.where: dict[tuple[str, str], list[int]] = {}
+        self.automatic: set[tuple[tuple[str, str], str]] = set()
 
     def flat(self, strategy: str, collective: str) -> None:
         stage = ("flat", collective)
         known = any(stage in runs for runs, _ in self.alternatives)
-        if self._flat_stage(strategy, collective) and not known:
+        self._flat_stage(strategy, collective)
+        if not known:
             self.alternatives.append(({stage: 1.0}, 1.0))
 
-    def _flat_stage(self, strategy: str, collective: str) -> bool:
-        """Count a flat strategy, if it has this collective."""
-        phases = _FLAT[strategy](collective, self.dims, 1.0)
-        if phases is None:
-            return False
+    def _flat_stage(self, strategy: str, collective: str) -> None:
+        """Count an algorithm that spans every level."""
         stage = ("flat", collective)
+        phases = SPANNING[collective][strategy].count(self.dims, 1.0)
         self.found.setdefault(stage, {})[strategy] = phases
         self.where[stage] = list(range(len(self.dims)))
-        return True
+        if strategy in self.fabric.strategies:
+            self.automatic.add((stage, strategy))
 
     def staged(self, collective: str) -> None:
         used = [
@@ -221,10 +222,13 @@ class _Builder:
             grouped = [[dims[i] for i in ids] for ids in self.groups]
             size = stage_sizes(collective, grouped, 1.0)[at]
             self.where[stage] = group
-            self.found[stage] = {
-                name: count(grouped[at], size)
-                for name, count in algorithms(first.family, collective).items()
-            }
+            self.found[stage] = {}
+            for name, algorithm in algorithms(first.family, collective).items():
+                chosen = algorithm.automatic or name in self.fabric.strategies
+                if chosen or name in self.names:
+                    self.found[stage][name] = algorithm.count(grouped[at], size)
+                if chosen:
+                    self.automatic.add((stage, name))
         return stage
 
     def table(self, collective: str) -> CountTable:
@@ -245,7 +249,12 @@ class _Builder:
                     )
                 valid.append(xp.least([phase.valid for phase in phases]))
                 candidates.append(
-                    Candidate(stage=stage, algorithm=name, phases=tuple(rows))
+                    Candidate(
+                        stage=stage,
+                        algorithm=name,
+                        phases=tuple(rows),
+                        automatic=(stage, name) in self.automatic,
+                    )
                 )
         stages = [
             [runs.get(stage, 0.0) for stage in self.found]
@@ -257,7 +266,12 @@ class _Builder:
             valid=_stack(valid),
             stages=_stack(stages),
             allowed=_stack([allowed for _, allowed in self.alternatives]),
-            bounds=bound_counts(self.fabric.levels, self.dims, collective),
+            bounds=bound_counts(
+                self.fabric.levels,
+                self.dims,
+                collective,
+                in_network=reduces_in_network(self.names),
+            ),
             flows=tuple(flows),
             candidates=tuple(candidates),
         )

@@ -49,9 +49,9 @@ def evaluator(family: str):
     def evaluate(members, capacity, size):
         dims = dims_of(FAMILIES[family], members, capacity)
         return {
-            f"{collective}/{name}": total(count(dims, size))
+            f"{collective}/{name}": total(algorithm.count(dims, size))
             for collective, names in ALGORITHMS[family].items()
-            for name, count in names.items()
+            for name, algorithm in names.items()
         }
 
     return evaluate

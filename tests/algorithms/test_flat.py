@@ -21,7 +21,7 @@ def library(kind: str, collective: str, name: str) -> dict[str, np.ndarray]:
     """Return the counts for every number of ranks, bytes in units of the size."""
     n = jnp.arange(1.0, len(RANKS) + 1.0)
     dims = [Dim(kind=kind, members=n, capacity=n)]
-    counts = total(algorithms("flat", collective)[name](dims, SIZE))
+    counts = total(algorithms("flat", collective)[name].count(dims, SIZE))
     (level,) = counts.levels
     return {
         field: np.broadcast_to(np.asarray(value, float), n.shape)
@@ -175,22 +175,11 @@ def test_all_reduce(name, n):
 @pytest.mark.parametrize("n", RANKS)
 def test_double_tree_all_reduce(n):
     """Two trees, half of the vector each; a rank is an inner node of one at most."""
-    first = oracle.binary_tree(n)
-    other = (
-        (lambda r: (r + 1) % n)  # an odd number: shifted by one
-        if n % 2
-        else (lambda r: n - 1 - r)  # an even number: mirrored
-    )
-    down = [
-        oracle.tree_rounds(first, [0]),
-        [
-            [oracle.Message(other(m.source), other(m.target), [1]) for m in messages]
-            for messages in oracle.tree_rounds(first, [1])
-        ],
-    ]
+    down = oracle.double_tree_down(n)
     inner = [{m.source for messages in tree for m in messages} for tree in down]
     # Besides the root, which has one child, no rank has children in both trees.
-    assert inner[0] & inner[1] <= {0, other(0)}
+    roots = {0, 1 % n if n % 2 else n - 1}
+    assert inner[0] & inner[1] <= roots
     rounds = oracle.together(*map(oracle.dual, down)) + oracle.together(*down)
     network = oracle.switch(n)
     state = oracle.partial(network.ranks, range(2))

@@ -53,7 +53,7 @@ def library(collective: str, name: str, group: Group) -> Counts:
         Dim(kind="ring", members=jnp.asarray(float(n)), capacity=jnp.asarray(float(c)))
         for n, c in zip(group.sides, group.whole, strict=True)
     ]
-    return total(algorithms("neuronlink", collective)[name](dims, SIZE))
+    return total(algorithms("neuronlink", collective)[name].count(dims, SIZE))
 
 
 def per_level(counts: Counts) -> np.ndarray:

@@ -61,7 +61,7 @@ Level = tuple[float, float, float]  # rounds, hops, bytes in units of the size
 def library(collective: str, name: str, depth: int) -> list[list[np.ndarray]]:
     """Return rounds, hops, bytes per phase and dimension, for all shapes of a depth."""
     shapes = PLANES if depth == 2 else SPACES
-    phases: Phases = algorithms("torus", collective)[name](dims_of(shapes), SIZE)
+    phases: Phases = algorithms("torus", collective)[name].count(dims_of(shapes), SIZE)
     return [
         [
             np.stack(
@@ -79,7 +79,7 @@ def library(collective: str, name: str, depth: int) -> list[list[np.ndarray]]:
 @functools.cache
 def reduced(collective: str, name: str, depth: int) -> np.ndarray:
     shapes = PLANES if depth == 2 else SPACES
-    counts = total(algorithms("torus", collective)[name](dims_of(shapes), SIZE))
+    counts = total(algorithms("torus", collective)[name].count(dims_of(shapes), SIZE))
     assert np.all(np.asarray(counts.valid) == 1.0)
     return np.broadcast_to(np.asarray(counts.reduced_bytes) / SIZE, len(shapes))
 

@@ -8,7 +8,8 @@ import pytest
 
 from fabricmodel import FabricError, collective_time, list_fabrics, load_fabric
 from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES
-from fabricmodel.catalog.loader import load_entry, read_entries
+from fabricmodel.catalog.entries import read_entries
+from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.parameters import prices
 
 FILES = {

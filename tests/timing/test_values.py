@@ -24,6 +24,7 @@ from fabricmodel import (
     place,
 )
 from fabricmodel.fabric import Factors
+from fabricmodel.timing.forcing import force
 from fabricmodel.timing.price import collective_seconds, tier_hops
 from fabricmodel.timing.selection import (
     SHARPNESS,
@@ -32,15 +33,12 @@ from fabricmodel.timing.selection import (
     soft_max,
     soft_min_groups,
 )
-from fabricmodel.timing.table import allowed, count_table
+from fabricmodel.timing.table import count_table
 
 
 @partial(jax.jit, static_argnums=(1, 3), compiler_options=QUICK)
 def forced(fabric, collective, size, algorithm):
-    table = count_table(fabric, collective)
-    if algorithm:
-        valid = table.valid * allowed(table.candidates, algorithm)
-        table = dataclasses.replace(table, valid=valid)
+    table = force(count_table(fabric, collective), algorithm or "")
     launch = fabric.launch_s.get(collective, 0.0)
     return collective_seconds(table, fabric, size, launch)
 
