@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from jax import Array
 
 from fabricmodel._pytree import pytree
 from fabricmodel.fabric import Fabric, Level
-from fabricmodel.fitting.cases import QUICK, pad_rows
+from fabricmodel.fitting.cases import QUICK
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import CountTable, count_table
 from fabricmodel.training.groups import Group, group, spanned
@@ -136,8 +137,19 @@ def _once_each(
         unique[:, -1],
     )
     launch = fabric.launch_s.get(collective, 0.0)
-    priced = _parts(fabric, launch, *pad_rows(case))
+    priced = _parts(fabric, launch, *_padded(case, len(unique)))
     return np.asarray(priced)[: len(unique)][back.reshape(-1)]
+
+
+def _padded(case: Any, rows: int) -> Any:
+    """Repeat the last row up to 64, 512, 4096, …: few sizes, few programs."""
+    size = 64
+    while size < rows:
+        size *= 8
+    return jax.tree.map(
+        lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], size - rows, axis=0)]),
+        case,
+    )
 
 
 @partial(jax.jit, compiler_options=QUICK)

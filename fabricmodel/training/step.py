@@ -48,6 +48,7 @@ class Habits:
       attention: the same for attention.
       memory: memory-bound traffic, against ``ELEMENTWISE_BYTES``.
       layer_s: seconds of each layer and microbatch that no work explains.
+      expert_s: the same of each layer with experts, on top.
       step_s: seconds of each step that no work explains.
       half_columns, half_tokens: columns of a rank's product, and tokens in it, at
         which it is half as efficient.
@@ -63,11 +64,14 @@ class Habits:
     attention: Numeric = 0.5
     memory: Numeric = 1.0
     layer_s: Numeric = 5e-5
+    expert_s: Numeric = 2e-4
     step_s: Numeric = 5e-3
     half_columns: Numeric = 128.0
     half_tokens: Numeric = 128.0
     hidden: Mapping[str, Numeric] = dataclasses.field(
-        default_factory=lambda: {"tp": 0.4, "cp": 0.7, "ep": 0.3, "pp": 0.8, "dp": 0.8}
+        default_factory=lambda: {
+            "tp": 0.4, "cp": 0.7, "ep": 0.3, "pp": 0.8, "dp": 0.8, "copies": 0.3,
+        }
     )
     dearness: Mapping[str, Numeric] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(KINDS, 1.0)
@@ -108,7 +112,7 @@ def step_terms(
     wave = layout.microbatch * work.sequence / layout.cp
     matrices, head, attention = work.forward_flops()
     again = layout.recompute
-    columns = work.narrowest / layout.tp
+    columns = work.columns / layout.tp
     rows = wave * work.experts_per_token * layout.ep / work.experts
     size = (1.0 + habits.half_columns / columns) * (1.0 + habits.half_tokens / rows)
     linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
@@ -122,13 +126,16 @@ def step_terms(
     memory = habits.memory * (tokens * (elementwise + routing) + reads)
     memory = memory / machine.memory_Bps
     stages = work.layers / layout.pp
-    overhead = habits.layer_s * stages * layout.microbatches * (1.0 + again / 3.0)
+    mixed = jnp.where(jnp.asarray(work.experts) > 1.0, habits.expert_s, 0.0)
+    overhead = (habits.layer_s + mixed) * stages * layout.microbatches
+    overhead = overhead * (1.0 + again / 3.0)
     computing = matrix + memory + overhead
     paid = communication(habits, spent, causes)
     wave_share = jnp.minimum(layout.pp / layout.microbatches, 1.0)
     room = {
         **dict.fromkeys(CAUSES, computing),
         "dp": computing * jnp.where(layout.zero >= 3.0, 1.0, wave_share),
+        "copies": computing * wave_share,
     }
     exposed = {
         cause: paid[cause] - habits.hidden[cause] * jnp.minimum(paid[cause], room[cause])

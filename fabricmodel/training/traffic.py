@@ -11,12 +11,13 @@ from fabricmodel._pytree import pytree, static
 from fabricmodel.training.layout import Layout
 from fabricmodel.training.workload import Workload
 
-CAUSES = ("tp", "cp", "ep", "pp", "dp")
-"""Tensor, context, expert, pipeline and data parallelism."""
+CAUSES = ("tp", "cp", "ep", "pp", "dp", "copies")
+"""Tensor, context, expert, pipeline and data parallelism; and, between the copies of a
+hybrid-sharded job, the all_reduce of their gradients."""
 
 ACTIVATION = 2.0  # bytes of an activation on the way: bf16
 WEIGHT = 2.0  # of a gathered weight
-GRADIENT = 4.0  # of a reduced gradient: fp32, as Megatron accumulates them
+GRADIENT = 2.0  # of a reduced gradient: bf16, as most recipes send them
 
 
 @pytree
@@ -43,7 +44,7 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
     """List the collectives of a step, by name.
 
     b sequences of s tokens a microbatch, m microbatches, L/P layers on a stage, bytes
-    of an activation a = 2, of a weight w = 2, of a gradient g = 4:
+    of an activation a = 2, of a weight w = 2, of a gradient g = 2:
 
     - ``tp``: 4 all_gathers and 4 reduce_scatters of a b s/c H for each layer and
       microbatch (Korthikanti et al. 2022), or 4 all_reduces without sequence
@@ -145,6 +146,7 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
         hybrid = xp.where(share < copies, 1.0, 0.0)
         trained = xp.asarray(work.trained)
         common = {"cause": "dp", "stride": stride}
+        plain = some * (zero < 1)
         found[f"{name}_scatter"] = Traffic(
             collective="reduce_scatter", size_bytes=GRADIENT * held * trained / pieces,
             calls=sharded * each, size=share, **common,
@@ -154,11 +156,13 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
             calls=sharded * xp.where(full, 2.0 * each, xp.where(trained > 0.5, each, 0.0)),
             size=share, **common,
         )  # fmt: skip
-        reduced = xp.where(zero >= 1, held / share, held)
         found[f"{name}_reduce"] = Traffic(
-            collective="all_reduce", size_bytes=GRADIENT * reduced * trained,
-            calls=some * xp.where(zero >= 1, hybrid, 1.0),
-            size=xp.where(zero >= 1, copies / share, copies),
-            cause="dp", stride=stride * xp.where(zero >= 1, share, 1.0),
+            collective="all_reduce", size_bytes=GRADIENT * held * trained,
+            calls=plain, size=copies, **common,
+        )  # fmt: skip
+        found[f"{name}_copies"] = Traffic(
+            cause="copies", collective="all_reduce",
+            size_bytes=GRADIENT * held / share * trained,
+            calls=sharded * hybrid, size=copies / share, stride=stride * share,
         )  # fmt: skip
     return found

@@ -123,7 +123,8 @@ class Workload:
       matrix_parameters: that a token is multiplied with, the output layer aside;
         head_parameters: those of the output layer.
       layers, width, attention_width, kv_width: as of ``Transformer``.
-      narrowest: least side of a token's matrix products before tensor parallelism.
+      columns: of a token's matrix products on average, before tensor parallelism; of
+        one expert where there are several.
       experts, experts_per_token: 1 for a dense model.
       sequence: tokens of one sequence.
       span: tokens that one attends to on average: half a sequence where causal.
@@ -138,7 +139,7 @@ class Workload:
     width: Numeric
     attention_width: Numeric
     kv_width: Numeric
-    narrowest: Numeric
+    columns: Numeric
     experts: Numeric = 1.0
     experts_per_token: Numeric = 1.0
     sequence: Numeric = 4096.0
@@ -197,7 +198,11 @@ def workload(
         width=model.width,
         attention_width=model.attention_width,
         kv_width=model.kv_width,
-        narrowest=xp.minimum(model.width, model.feed_forward),
+        columns=xp.where(
+            xp.asarray(model.experts) > 1,
+            model.feed_forward,
+            model.matrix_parameters / (4.0 * model.layers * model.width),
+        ),
         experts=model.experts,
         experts_per_token=model.experts_per_token,
         sequence=sequence,
@@ -241,7 +246,7 @@ def workload_of_size(
         width=wide,
         attention_width=wide,
         kv_width=wide / 4.0,
-        narrowest=wide if routed <= 0.1 * parameters else wide / 2.0,
+        columns=3.0 * wide if routed <= 0.1 * parameters else wide / 2.0,
         experts=64.0 if routed > 0.1 * parameters else 1.0,
         experts_per_token=4.0 if routed > 0.1 * parameters else 1.0,
         sequence=sequence,

@@ -1,0 +1,245 @@
+"""Fit the habits of platforms to runs, and predict other runs with an interval."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from statistics import NormalDist
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fabricmodel.errors import MeasurementError
+from fabricmodel.fitting.solve import minimise
+from fabricmodel.training import mixed
+from fabricmodel.training.batch import Batch, batch
+from fabricmodel.training.beliefs import Space, columns
+from fabricmodel.training.runs import Run
+from fabricmodel.training.step import step_terms
+
+ROUNDS = 3
+"""Of reweighting: each makes the noise more Student-t."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Predicted steps.
+
+    Attributes:
+      median_s, low_s, high_s: (R,) seconds, the ends of the interval asked for.
+      terms: (R,) seconds of each term of the median.
+      physics_s: (R,) seconds by the terms alone, before what similar runs tell.
+    """
+
+    median_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
+    terms: dict[str, np.ndarray]
+    physics_s: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FittedTraining:
+    """Platforms' habits, what similar runs have in common, and how sure they are.
+
+    Attributes:
+      space, theta: the parameter vector and what its parts are.
+      spread: (n, n) covariance of theta.
+      sizes: log size of each effect, in the order of ``mixed.EFFECTS``.
+      seen: the rows of the fit; weights: of their noise; residual: of log time.
+      inflation: by how much intervals are widened (or narrowed) so that larger scales
+        held back inside the fit were covered.
+      converged: whether the search's gradient vanished.
+    """
+
+    space: Space
+    theta: np.ndarray
+    spread: np.ndarray
+    sizes: np.ndarray
+    seen: tuple[Run, ...]
+    weights: np.ndarray
+    residual: np.ndarray
+    jacobian: np.ndarray
+    inflation: float
+    converged: bool
+
+    def predict(self, runs: Sequence[Run], coverage: float = 0.9) -> Forecast:
+        """Predict usable runs; their measured steps are not looked at.
+
+        log T = log physics(theta) + what runs like it had in common. The interval adds
+        the uncertainty of theta, of the shared effects and the noise of one run.
+        """
+        rows = batch(runs)
+        where = _columns(self.space, runs)
+        theta = jnp.asarray(self.theta)
+        terms = {k: np.asarray(v) for k, v in _terms(self.space, rows, where, theta).items()}
+        physics = sum(terms.values())
+        jacobian = np.asarray(_jacobian(self.space, rows, where, theta))
+        before, now = mixed.likeness(self.seen), mixed.likeness(runs)
+        logs = jnp.asarray(self.sizes)
+        matrix = mixed.covariance(
+            mixed.same(before, before), logs, jnp.asarray(self.weights)
+        )
+        sizes = np.exp(2.0 * self.sizes)
+        cross = np.tensordot(sizes[:-1], mixed.same(now, before), axes=1)
+        own = np.sum(sizes[:-2]) + sizes[-2] * np.maximum(now.doublings, 0.0)
+        mean, variance, gain = mixed.conditional(
+            matrix, jnp.asarray(cross), jnp.asarray(own), jnp.asarray(self.residual)
+        )
+        slope = jacobian - np.asarray(gain) @ self.jacobian
+        learned = np.einsum("ri,ij,rj->r", slope, self.spread, slope)
+        noise = sizes[-1] * mixed.DEGREES / (mixed.DEGREES - 2.0)
+        deviation = np.sqrt(np.asarray(variance) + learned + noise)
+        reach = NormalDist().inv_cdf(0.5 + coverage / 2.0) * deviation * self.inflation
+        shift = np.exp(np.asarray(mean))
+        median = physics * shift
+        return Forecast(
+            median_s=median,
+            low_s=median * np.exp(-reach),
+            high_s=median * np.exp(reach),
+            terms={name: value * shift for name, value in terms.items()},
+            physics_s=physics,
+        )
+
+
+def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
+    """Fit habits to the runs that have a measured step.
+
+    The log posterior of theta (standard normal a priori) and of the effect sizes, with
+    the shared effects integrated out, is maximised by Adam and L-BFGS from optax; the
+    noise is Student-t by reweighting. Theta's covariance is Laplace's in the
+    Gauss-Newton form, (1 + J' K^-1 J)^-1.
+
+    Args:
+      runs: of any platforms; those without a measured step are passed over.
+      calibrate: widen or narrow the intervals by the errors that a fit to the smaller
+        half of the scales makes on the larger.
+
+    Raises:
+      MeasurementError: where no run is usable.
+    """
+    usable = tuple(run for run in runs if run.layout is not None and run.step_s)
+    if not usable:
+        raise MeasurementError(
+            "runs", "none has a layout and a measured step", "Give runs that have both"
+        )
+    fitted = _fit(usable)
+    if not calibrate:
+        return fitted
+    return dataclasses.replace(fitted, inflation=_inflation(usable))
+
+
+def _inflation(runs: tuple[Run, ...]) -> float:
+    """Compare errors with deviations on the larger scales held back, by quantile."""
+    chips = np.array([run.chips for run in runs])
+    limit = np.max(chips) / 4.0
+    small = tuple(run for run in runs if run.chips <= limit)
+    large = [run for run in runs if run.chips > limit]
+    if len(small) < 20 or len(large) < 20:
+        return 1.0
+    found = _fit(small).predict(large, coverage=0.6827)
+    measured = np.array([run.step_s for run in large], float)
+    deviation = np.log(found.high_s / found.median_s)
+    error = np.abs(np.log(measured / found.median_s)) / deviation
+    return float(np.clip(np.quantile(error, 0.9) / 1.645, 0.7, 2.0))
+
+
+def _names(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What each row's habits depend on, by name."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        chip = run.platform.chip.name if run.platform else ""
+        family = run.platform.family if run.platform else ""
+        for key, name in (
+            ("platform", family),
+            ("chip", chip),
+            ("software", f"{run.stack}/{chip}"),
+            ("precision", f"{chip}/{run.precision}"),
+        ):
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def _columns(space: Space, runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    names = _names(runs)
+    return {key: columns(names[key], getattr(space, f"{key}s")) for key in names}
+
+
+@partial(jax.jit, static_argnames="space")
+def _terms(space: Space, rows: Batch, where, theta: Array) -> dict[str, Array]:
+    habits = space.habits(theta, where)
+    return step_terms(
+        rows.work, rows.layout, rows.machine, habits, rows.spent, rows.cause_of
+    )
+
+
+def _log_step(space: Space, rows: Batch, where, theta: Array) -> Array:
+    terms = _terms(space, rows, where, theta)
+    return jnp.log(sum(terms.values(), start=jnp.zeros(())))
+
+
+@partial(jax.jit, static_argnames="space")
+def _jacobian(space: Space, rows: Batch, where, theta: Array) -> Array:
+    return jax.jacfwd(partial(_log_step, space, rows, where))(theta)
+
+
+def _fit(runs: tuple[Run, ...]) -> FittedTraining:
+    names = {f"{k}s": tuple(sorted(set(v))) for k, v in _names(runs).items()}
+    space = Space(**names)
+    rows, where = batch(runs), _columns(space, runs)
+    alike = mixed.likeness(runs)
+    kernels = jnp.asarray(mixed.same(alike, alike))
+    logs = jnp.log(jnp.array([float(run.step_s or 0.0) for run in runs]))
+    centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
+    width = mixed.SIZE_SPREAD
+
+    def loss(weights: Array, point: Array) -> Array:
+        theta, sizes = point[: space.size], point[space.size :]
+        residual = logs - _log_step(space, rows, where, theta)
+        matrix = mixed.covariance(kernels, centre + width * sizes, weights)
+        data = mixed.negative_log_density(matrix, residual)
+        return data + 0.5 * jnp.sum(point**2)
+
+    both = jax.jit(jax.vmap(jax.value_and_grad(loss, argnums=1), in_axes=(None, 0)))
+    point = np.zeros(space.size + len(mixed.EFFECTS))
+    weights = jnp.ones(len(runs))
+    solution = None
+    for turn in range(ROUNDS):
+        solution = minimise(
+            partial(both, weights),
+            point[None, :],
+            adam_steps=60 if turn == 0 else 0,
+            lbfgs_steps=300 if turn == 0 else 120,
+            tolerance=0.05,
+        )
+        point = solution.point
+        theta, sizes = jnp.asarray(point[: space.size]), point[space.size :]
+        effects = np.asarray(centre) + width * sizes
+        residual = logs - _log_step(space, rows, where, theta)
+        matrix = mixed.covariance(kernels, jnp.asarray(effects), weights)
+        if turn < ROUNDS - 1:
+            weights = _weights(matrix, residual, weights, float(np.exp(effects[-1])))
+    jacobian = _jacobian(space, rows, where, theta)
+    precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
+    return FittedTraining(
+        space=space,
+        theta=np.asarray(theta),
+        spread=np.asarray(jnp.linalg.inv(precision)),
+        sizes=effects,
+        seen=runs,
+        weights=np.asarray(weights),
+        residual=np.asarray(residual),
+        jacobian=np.asarray(jacobian),
+        inflation=1.0,
+        converged=bool(solution and solution.converged),
+    )
+
+
+def _weights(matrix: Array, residual: Array, weights: Array, size: float) -> Array:
+    """Weights of the noise that make it Student-t: small where it had to be large."""
+    noise = size**2 / weights * jnp.linalg.solve(matrix, residual)
+    nu = mixed.DEGREES
+    return (nu + 1.0) / (nu + (noise / size) ** 2)
