@@ -66,6 +66,11 @@ class FittedTraining:
     inflation: float
     converged: bool
 
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of the effects, in the order of ``sizes``."""
+        return tuple(mixed.EFFECTS)
+
     def predict(self, runs: Sequence[Run], coverage: float = 0.9) -> Forecast:
         """Predict usable runs; their measured steps are not looked at.
 
