@@ -48,7 +48,8 @@ class FittedTraining:
     Attributes:
       space, theta: the parameter vector and what its parts are.
       spread: (n, n) covariance of theta.
-      sizes: log size of each effect, in the order of ``mixed.EFFECTS``.
+      sizes: log size of each shared effect, in the order of ``mixed.EFFECTS``.
+      noise: variance of a run's noise, by software, and last of one never seen.
       seen: the rows of the fit; weights: of their noise; residual: of log time.
       inflation: by how much intervals are widened (or narrowed) so that larger scales
         held back inside the fit were covered.
@@ -59,6 +60,7 @@ class FittedTraining:
     theta: np.ndarray
     spread: np.ndarray
     sizes: np.ndarray
+    noise: np.ndarray
     seen: tuple[Run, ...]
     weights: np.ndarray
     residual: np.ndarray
@@ -85,18 +87,19 @@ class FittedTraining:
         jacobian = np.asarray(_jacobian(self.space, rows, where, theta))
         before, now = mixed.likeness(self.seen), mixed.likeness(runs)
         logs = jnp.asarray(self.sizes)
+        known = self.noise[_columns(self.space, self.seen)["software"]]
         matrix = mixed.covariance(
-            mixed.same(before, before), logs, jnp.asarray(self.weights)
+            mixed.same(before, before), logs, jnp.asarray(known / self.weights)
         )
         sizes = np.exp(2.0 * self.sizes)
-        cross = np.tensordot(sizes[:-1], mixed.same(now, before), axes=1)
-        own = np.sum(sizes[:-2]) + sizes[-2] * np.maximum(now.doublings, 0.0)
+        cross = np.tensordot(sizes, mixed.same(now, before), axes=1)
+        own = np.sum(sizes[:-1]) + sizes[-1] * np.maximum(now.doublings, 0.0)
         mean, variance, gain = mixed.conditional(
             matrix, jnp.asarray(cross), jnp.asarray(own), jnp.asarray(self.residual)
         )
         slope = jacobian - np.asarray(gain) @ self.jacobian
         learned = np.einsum("ri,ij,rj->r", slope, self.spread, slope)
-        noise = sizes[-1] * mixed.DEGREES / (mixed.DEGREES - 2.0)
+        noise = self.noise[where["software"]] * mixed.DEGREES / (mixed.DEGREES - 2.0)
         deviation = np.sqrt(np.asarray(variance) + learned + noise)
         reach = NormalDist().inv_cdf(0.5 + coverage / 2.0) * deviation * self.inflation
         shift = np.exp(np.asarray(mean))
@@ -201,39 +204,49 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
     width = mixed.SIZE_SPREAD
 
+    def parts(point: Array) -> tuple[Array, Array, Array]:
+        """Theta, log effect sizes, noise variance by software and of an unseen one."""
+        theta, rest = point[: space.size], point[space.size :]
+        effects = centre + width * rest[: len(centre)]
+        common, own = rest[len(centre)], rest[len(centre) + 1 :]
+        each = common + jnp.concatenate([own, jnp.zeros(1)])
+        return theta, effects, mixed.NOISE**2 * jnp.exp(2.0 * width * each)
+
     def loss(weights: Array, point: Array) -> Array:
-        theta, sizes = point[: space.size], point[space.size :]
+        theta, effects, noise = parts(point)
         residual = logs - _log_step(space, rows, where, theta)
-        matrix = mixed.covariance(kernels, centre + width * sizes, weights)
+        own = noise[where["software"]] / weights
+        matrix = mixed.covariance(kernels, effects, own)
         data = mixed.negative_log_density(matrix, residual)
         return data + 0.5 * jnp.sum(point**2)
 
     both = jax.jit(jax.vmap(jax.value_and_grad(loss, argnums=1), in_axes=(None, 0)))
-    point = np.zeros(space.size + len(mixed.EFFECTS))
+    point = np.zeros(space.size + len(centre) + 1 + len(space.softwares))
     weights = jnp.ones(len(runs))
     solution = None
     for turn in range(ROUNDS):
         solution = minimise(
             partial(both, weights),
             point[None, :],
-            adam_steps=60 if turn == 0 else 0,
-            lbfgs_steps=300 if turn == 0 else 120,
-            tolerance=0.05,
+            adam_steps=40 if turn == 0 else 0,
+            lbfgs_steps=240 if turn == 0 else 80,
+            tolerance=0.3,
         )
         point = solution.point
-        theta, sizes = jnp.asarray(point[: space.size]), point[space.size :]
-        effects = np.asarray(centre) + width * sizes
+        theta, effects, noise = parts(jnp.asarray(point))
         residual = logs - _log_step(space, rows, where, theta)
-        matrix = mixed.covariance(kernels, jnp.asarray(effects), weights)
+        own = noise[where["software"]]
+        matrix = mixed.covariance(kernels, effects, own / weights)
         if turn < ROUNDS - 1:
-            weights = _weights(matrix, residual, weights, float(np.exp(effects[-1])))
+            weights = _weights(matrix, residual, weights, own)
     jacobian = _jacobian(space, rows, where, theta)
     precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
     return FittedTraining(
         space=space,
         theta=np.asarray(theta),
         spread=np.asarray(jnp.linalg.inv(precision)),
-        sizes=effects,
+        sizes=np.asarray(effects),
+        noise=np.asarray(noise),
         seen=runs,
         weights=np.asarray(weights),
         residual=np.asarray(residual),
@@ -243,8 +256,8 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     )
 
 
-def _weights(matrix: Array, residual: Array, weights: Array, size: float) -> Array:
+def _weights(matrix: Array, residual: Array, weights: Array, own: Array) -> Array:
     """Weights of the noise that make it Student-t: small where it had to be large."""
-    noise = size**2 / weights * jnp.linalg.solve(matrix, residual)
+    noise = own / weights * jnp.linalg.solve(matrix, residual)
     nu = mixed.DEGREES
-    return (nu + 1.0) / (nu + (noise / size) ** 2)
+    return (nu + 1.0) / (nu + noise**2 / own)

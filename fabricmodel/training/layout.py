@@ -42,6 +42,7 @@ class Layout:
         sharding); 0 for all of them.
       sequence_parallel: 1 where tensor parallelism splits the rest of a layer too.
       recompute: share of the forward work done again backwards; 1 full, 0 none.
+      gradient_bytes: of a gradient on the way; 2 bf16, 4 fp32.
       ring: 1 where context parallelism passes keys around a ring, 0 all-to-all.
     """
 
@@ -57,6 +58,7 @@ class Layout:
     shard: Numeric = 0.0
     sequence_parallel: Numeric = 1.0
     recompute: Numeric = 0.0
+    gradient_bytes: Numeric = 2.0
     ring: Numeric = 1.0
 
     @property

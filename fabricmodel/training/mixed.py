@@ -5,7 +5,7 @@ of log time is a sum of normal effects, one for each thing that runs can have in
 a random walk in the doublings of chips within a series, and noise of its own:
 
   cov(i, j) = sum_k s_k^2 [key_k(i) = key_k(j)]
-              + s_w^2 [series(i) = series(j)] min(u_i, u_j) + s_n^2 / w_i [i = j]
+              + s_w^2 [series(i) = series(j)] min(u_i, u_j) + s_n(i)^2 / w_i [i = j]
 
 with u the doublings of chips over the least of the table. The sizes s are learned by
 marginal likelihood; the weights w make the noise Student-t (a scale mixture).
@@ -31,12 +31,14 @@ EFFECTS: dict[str, float] = {
     "model": 0.05,
     "recipe": 0.05,
     "walk": 0.012,
-    "noise": 0.01,
 }
-"""Prior centre of each effect's size, a log standard deviation."""
+"""Prior centre of each shared effect's size, a log standard deviation."""
+
+NOISE = 0.015
+"""Prior centre of the noise of one run; every software has its own."""
 
 SIZE_SPREAD = 0.6
-"""Log spread of the belief in those centres."""
+"""Log spread of the belief in those centres, and of one software's noise about all."""
 
 DEGREES = 5.0
 """Of freedom of the noise."""
@@ -47,7 +49,7 @@ class Likeness:
     """What each row has in common with others.
 
     Attributes:
-      keys: one tuple of names for each effect but the last two.
+      keys: one tuple of names for each effect but the walk.
       series: of the walk.
       doublings: (R,) of chips.
     """
@@ -84,7 +86,7 @@ def likeness(runs: Sequence[Run]) -> Likeness:
 
 
 def same(first: Likeness, second: Likeness) -> np.ndarray:
-    """Kernel of each effect but the noise, at size 1: (effects - 1, R1, R2)."""
+    """Kernel of each effect at size 1: (effects, R1, R2)."""
     parts = [
         _equal(a, b) for a, b in zip(first.keys, second.keys, strict=True)
     ]
@@ -100,11 +102,10 @@ def _equal(first: Sequence[str], second: Sequence[str]) -> np.ndarray:
     return (a[:, None] == b[None, :]).astype(float)
 
 
-def covariance(kernels: np.ndarray | Array, logs: Array, weights: Array) -> Array:
-    """Covariance of the rows, (R, R), at log effect sizes ``logs``."""
-    sizes = jnp.exp(2.0 * logs)
-    noise = jnp.diag(sizes[-1] / weights)
-    return jnp.tensordot(sizes[:-1], jnp.asarray(kernels), axes=1) + noise
+def covariance(kernels: np.ndarray | Array, logs: Array, noise: Array) -> Array:
+    """Covariance of the rows, (R, R), at log effect sizes and variances of noise."""
+    shared = jnp.tensordot(jnp.exp(2.0 * logs), jnp.asarray(kernels), axes=1)
+    return shared + jnp.diag(noise)
 
 
 def negative_log_density(matrix: Array, residual: Array) -> Array:

@@ -23,6 +23,7 @@ class Recipe:
       split_local: whether the local batch is cut into one microbatch a stage.
       trained: share of the parameters with gradients.
       narrow: precisions whose peak a printed utilisation may refer to.
+      gradient_bytes: 4 where weights and gradients are kept in fp32 (MaxText).
     """
 
     recompute: float = 0.0
@@ -34,6 +35,7 @@ class Recipe:
     split_local: bool = False
     trained: float = 1.0
     narrow: str = ""
+    gradient_bytes: float = 2.0
 
 
 _FULL = r"full activation recompute|act-ckpt true|full ac\b|remat[ _:]*full|full remat"
@@ -71,6 +73,7 @@ def recipe_of(text: str) -> Recipe:
         accumulate=_number(r"(?:grad_accum |\bga ?)(\d+)", lower),
         split_local="split into pp" in lower or "torchtitan" in lower,
         trained=0.02 if re.search(r"\blora\b|[_-]lora|adapter", lower) else 1.0,
+        gradient_bytes=4.0 if re.search(r"maxtext|tpu-recipes", lower) else 2.0,
         narrow="fp8" if "fp8 peak" in lower else "",
     )
 

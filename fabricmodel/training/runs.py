@@ -361,4 +361,5 @@ def _layout(
         shard=shard,
         sequence_parallel=1.0 if tp > 1 else 0.0,
         recompute=recipe.recompute,
+        gradient_bytes=recipe.gradient_bytes,
     )  # fmt: skip

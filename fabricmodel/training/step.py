@@ -45,7 +45,9 @@ class Habits:
 
     Attributes:
       matrix: share of the roof that large matrix products reach.
-      attention: the same for attention.
+      expert: share of that efficiency which the grouped products of experts reach.
+      attention: share of the roof that attention reaches.
+      recompute: seconds of a recomputed forward pass, against those of the first.
       memory: memory-bound traffic, against ``ELEMENTWISE_BYTES``.
       layer_s: seconds of each layer and microbatch that no work explains.
       expert_s: the same of each layer with experts, on top.
@@ -61,7 +63,9 @@ class Habits:
     """
 
     matrix: Numeric = 0.75
+    expert: Numeric = 0.7
     attention: Numeric = 0.5
+    recompute: Numeric = 1.0
     memory: Numeric = 1.0
     layer_s: Numeric = 5e-5
     expert_s: Numeric = 2e-4
@@ -111,11 +115,13 @@ def step_terms(
     tokens = layout.tokens(work) / layout.dp / per_rank
     wave = layout.microbatch * work.sequence / layout.cp
     matrices, head, attention = work.forward_flops()
-    again = layout.recompute
+    again = layout.recompute * habits.recompute
     columns = work.columns / layout.tp
     rows = wave * work.experts_per_token * layout.ep / work.experts
     size = (1.0 + habits.half_columns / columns) * (1.0 + habits.half_tokens / rows)
-    linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
+    grouped = jnp.where(jnp.asarray(work.experts) > 1.0, habits.expert, 1.0)
+    linear = (2.0 + work.trained + again) * matrices * size / grouped
+    linear = linear / machine.linear_flops
     plain = 3.0 * head / machine.plain_flops
     attend = (3.5 + again) * attention / (machine.plain_flops * habits.attention)
     matrix = tokens * ((linear + plain) / habits.matrix + attend)

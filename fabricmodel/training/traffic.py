@@ -17,7 +17,6 @@ hybrid-sharded job, the all_reduce of their gradients."""
 
 ACTIVATION = 2.0  # bytes of an activation on the way: bf16
 WEIGHT = 2.0  # of a gathered weight
-GRADIENT = 2.0  # of a reduced gradient: bf16, as most recipes send them
 
 
 @pytree
@@ -44,7 +43,7 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
     """List the collectives of a step, by name.
 
     b sequences of s tokens a microbatch, m microbatches, L/P layers on a stage, bytes
-    of an activation a = 2, of a weight w = 2, of a gradient g = 2:
+    of an activation a = 2, of a weight w = 2, of a gradient g = 2 or 4:
 
     - ``tp``: 4 all_gathers and 4 reduce_scatters of a b s/c H for each layer and
       microbatch (Korthikanti et al. 2022), or 4 all_reduces without sequence
@@ -148,7 +147,7 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
         common = {"cause": "dp", "stride": stride}
         plain = some * (zero < 1)
         found[f"{name}_scatter"] = Traffic(
-            collective="reduce_scatter", size_bytes=GRADIENT * held * trained / pieces,
+            collective="reduce_scatter", size_bytes=layout.gradient_bytes * held * trained / pieces,
             calls=sharded * each, size=share, **common,
         )  # fmt: skip
         found[f"{name}_gather"] = Traffic(
@@ -157,12 +156,12 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
             size=share, **common,
         )  # fmt: skip
         found[f"{name}_reduce"] = Traffic(
-            collective="all_reduce", size_bytes=GRADIENT * held * trained,
+            collective="all_reduce", size_bytes=layout.gradient_bytes * held * trained,
             calls=plain, size=copies, **common,
         )  # fmt: skip
         found[f"{name}_copies"] = Traffic(
             cause="copies", collective="all_reduce",
-            size_bytes=GRADIENT * held / share * trained,
+            size_bytes=layout.gradient_bytes * held / share * trained,
             calls=sharded * hybrid, size=copies / share, stride=stride * share,
         )  # fmt: skip
     return found
