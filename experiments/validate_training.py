@@ -162,6 +162,10 @@ def _rows(
             "reason": run.reason or None,
         }
         if at is not None and forecast is not None:
+            if not np.isfinite(forecast.high_s[at]) or not forecast.low_s[at] > 0.0:
+                row["reason"] = "the numbers of the row give no finite time"
+                rows.append(_plain(row))
+                continue
             row["predicted_step_s"] = float(forecast.median_s[at])
             row["lo_s"] = float(forecast.low_s[at])
             row["hi_s"] = float(forecast.high_s[at])

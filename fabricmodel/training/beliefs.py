@@ -34,7 +34,6 @@ class Belief:
 
 BELIEFS: dict[str, Belief] = {
     "matrix": Belief(centre=0.8, common=0.15, own=0.15, by="chip"),
-    "expert": Belief(centre=0.7, common=0.3, own=0.2, by="chip"),
     "recompute": Belief(centre=0.95, common=0.1, own=0.2),
     "attention": Belief(centre=0.5, common=0.3, own=0.25, by="software"),
     "memory": Belief(centre=1.0, common=0.4, own=0.3, by="chip"),
@@ -42,6 +41,7 @@ BELIEFS: dict[str, Belief] = {
     "expert_s": Belief(centre=1e-3, common=0.7, own=0.4),
     "step_s": Belief(centre=2e-2, common=0.5, own=0.3),
     "half_columns": Belief(centre=200.0, common=0.4, own=0.2),
+    "half_expert": Belief(centre=600.0, common=0.6, own=0.3, by="chip"),
     "half_tokens": Belief(centre=100.0, common=0.7, own=0.3),
     "hidden.tp": Belief(centre=0.4, common=0.8, own=0.6, share=True, by="software"),
     "hidden.cp": Belief(centre=0.7, common=0.8, own=0.5, share=True),

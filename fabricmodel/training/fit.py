@@ -129,7 +129,7 @@ def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
     Raises:
       MeasurementError: where no run is usable.
     """
-    usable = tuple(run for run in runs if run.layout is not None and run.step_s)
+    usable = _finite([run for run in runs if run.layout is not None and run.step_s])
     if not usable:
         raise MeasurementError(
             "runs", "none has a layout and a measured step", "Give runs that have both"
@@ -138,6 +138,17 @@ def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
     if not calibrate:
         return fitted
     return dataclasses.replace(fitted, inflation=_inflation(usable))
+
+
+def _finite(runs: list[Run]) -> tuple[Run, ...]:
+    """Drop runs that the terms give no finite time, which no fit can use."""
+    if not runs:
+        return ()
+    space = Space(platforms=(), chips=(), softwares=(), precisions=())
+    steps = _log_step(space, batch(runs), _columns(space, runs), jnp.zeros(space.size))
+    return tuple(
+        run for run, good in zip(runs, np.isfinite(np.asarray(steps)), strict=True) if good
+    )
 
 
 def _inflation(runs: tuple[Run, ...]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,29 @@ COLUMNS = (
 )  # fmt: skip
 """Columns that are read; a table may lack any but ``chip`` and have others."""
 
+_PLAUSIBLE: dict[str, tuple[float, float]] = {
+    "model_params_total": (1e4, 1e15),
+    "model_params_active": (1e4, 1e15),
+    "layers": (1.0, 1e4),
+    "d_model": (8.0, 1e6),
+    "heads": (1.0, 1e4),
+    "kv_heads": (1.0, 1e4),
+    "d_ff": (8.0, 1e7),
+    "vocab": (16.0, 1e7),
+    "seq_len": (1.0, 1e9),
+    "global_batch_tokens": (1.0, 1e12),
+    "num_chips": (1.0, 1e8),
+    "tokens_per_s": (1e-3, 1e15),
+    "tflops_per_chip": (1e-3, 1e6),
+    "mfu": (1e-4, 2.0),
+    "step_time_s": (1e-6, 1e7),
+    "bf16_peak_tflops_used": (0.1, 1e6),
+    "microbatch": (1e-4, 1e7),
+    **dict.fromkeys(("tp", "pp", "dp", "ep", "cp"), (1.0, 1e7)),
+}
+"""Least and greatest value of each number that a real run could have."""
+
+_OUTCOMES = ("tokens_per_s", "tflops_per_chip", "mfu", "step_time_s")
 _TEXT = {"run", "source", "chip", "precision", "notes", "group", "flops_convention"}
 _SEQUENCE = 4096.0  # tokens, where a row gives no length
 
@@ -102,7 +125,7 @@ def read_runs(path: str | os.PathLike[str]) -> tuple[pl.DataFrame, list[Run]]:
 
 def read_run(index: int, row: Mapping[str, Any]) -> Run:
     """Read one row; never raises, an unusable row carries its reason."""
-    cells = _clean(row)
+    cells, passed, odd = _clean(row)
     name = cells["run"] or f"row {index + 1}"
     plain = Run(
         row=index,
@@ -111,32 +134,52 @@ def read_run(index: int, row: Mapping[str, Any]) -> Run:
         release=cells["source"],
         stack=name.split("-")[0].split(" ")[0],
     )
+    if odd:
+        return dataclasses.replace(plain, reason=odd)
     try:
-        return _run(plain, cells)
+        return _run(plain, cells, passed)
     except Unusable as error:
         return dataclasses.replace(plain, reason=str(error))
     except FabricModelError as error:
         return dataclasses.replace(plain, reason=f"{error.place}: {error.what}")
 
 
-def _clean(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts as texts, numbers as positive finite floats, all else None."""
+def _clean(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], str]:
+    """Read the cells: texts as texts, numbers as floats or None where not given.
+
+    Returns them with what was passed over (a word or 0 where a number belongs, an
+    outcome that can't be), and with why the row can't be used (a size that can't be).
+    """
     cells: dict[str, Any] = {}
+    passed: list[str] = []
+    odd = ""
     for name in COLUMNS:
         value = row.get(name)
         if name in _TEXT:
             cells[name] = "" if value is None else str(value).strip()
             continue
+        cells[name] = None
+        if value is None or not str(value).strip():
+            continue
         try:
-            number = math.nan if value is None else float(value)
+            number = float(value)
         except (TypeError, ValueError):
-            number = math.nan
-        cells[name] = number if math.isfinite(number) and number > 0 else None
-    return cells
+            passed.append(f"{name} {value!r} passed over")
+            continue
+        if math.isnan(number) or number == 0.0:
+            continue
+        low, high = _PLAUSIBLE[name]
+        if low <= number <= high:
+            cells[name] = number
+        elif name in _OUTCOMES:
+            passed.append(f"{name} {number:g} passed over")
+        else:
+            odd = odd or f"{name} is {number:g}, not within {low:g} to {high:g}"
+    return cells, passed, odd
 
 
-def _run(plain: Run, cells: Mapping[str, Any]) -> Run:
-    assumed: list[str] = []
+def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
+    assumed = list(passed)
     recipe = recipe_of(" ".join((cells["notes"], plain.name, cells["source"])))
     if not cells["chip"]:
         raise Unusable("no chip named")
@@ -189,7 +232,13 @@ def _work(
         assumed.append(f"sequences of {sequence:g} tokens")
     total, active = cells["model_params_total"], cells["model_params_active"]
     total = total or active
+    if total is not None and active is not None:
+        active = min(active, total)
     shape = [cells[key] for key in ("layers", "d_model", "heads", "d_ff")]
+    if not any(value is None for value in shape) and not _fits(shape, total, active):
+        shape = [None]
+        assumed.append("printed shape set aside: it does not make the printed size")
+        cells = {**cells, "layers": None, "d_model": None}
     if any(value is None for value in shape):
         if total is None and cells["tflops_per_chip"] and cells["tokens_per_s"]:
             per_token = cells["tflops_per_chip"] * 1e12 * (cells["num_chips"] or 0.0)
@@ -232,6 +281,18 @@ def _work(
         )
     work = workload(model, sequence, trained=recipe.trained)
     return with_sizes(work, total, active)
+
+
+def _fits(
+    shape: Sequence[float], total: float | None, active: float | None
+) -> bool:
+    """Whether a printed shape could make the printed size, within a factor of 3."""
+    if total is None:
+        return True
+    layers, width, _, feed_forward = shape
+    dense = layers * width * (4.0 * width + 2.5 * feed_forward)
+    least = 0.1 * (active or total) if (active or total) < 0.9 * total else total / 3.0
+    return least <= dense <= 3.0 * total
 
 
 def _with_experts(model: Transformer, total: float, active: float) -> Transformer:
@@ -327,7 +388,11 @@ def _layout(
     if zero is None:
         zero = 3.0 if sharded else 1.0
     cp = cp or 1.0
-    pp = min(pp, work.layers)
+    if tp * pp * cp > 1.001 * ranks:
+        raise Unusable(
+            f"tp {tp:g} x pp {pp:g} x cp {cp:g} ranks are more than the job's {ranks:g}"
+        )
+    pp = min(pp, max(float(work.layers), 1.0))
     dp = max(ranks / (tp * pp * cp), 1.0)
     if cells["dp"] and abs(math.log(cells["dp"] / dp)) > 0.02:
         assumed.append(f"dp {dp:g}, since the printed {cells['dp']:g} does not multiply")

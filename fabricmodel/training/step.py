@@ -45,7 +45,6 @@ class Habits:
 
     Attributes:
       matrix: share of the roof that large matrix products reach.
-      expert: share of that efficiency which the grouped products of experts reach.
       attention: share of the roof that attention reaches.
       recompute: seconds of a recomputed forward pass, against those of the first.
       memory: memory-bound traffic, against ``ELEMENTWISE_BYTES``.
@@ -53,7 +52,7 @@ class Habits:
       expert_s: the same of each layer with experts, on top.
       step_s: seconds of each step that no work explains.
       half_columns, half_tokens: columns of a rank's product, and tokens in it, at
-        which it is half as efficient.
+        which it is half as efficient; half_expert: columns, of an expert's.
       hidden: share of each cause's communication that runs beside computation, where
         there is enough of it, by cause.
       dearness: of each kind of communication, against the fabric's prices, by kind.
@@ -63,7 +62,6 @@ class Habits:
     """
 
     matrix: Numeric = 0.75
-    expert: Numeric = 0.7
     attention: Numeric = 0.5
     recompute: Numeric = 1.0
     memory: Numeric = 1.0
@@ -71,6 +69,7 @@ class Habits:
     expert_s: Numeric = 2e-4
     step_s: Numeric = 5e-3
     half_columns: Numeric = 128.0
+    half_expert: Numeric = 600.0
     half_tokens: Numeric = 128.0
     hidden: Mapping[str, Numeric] = dataclasses.field(
         default_factory=lambda: {
@@ -118,10 +117,10 @@ def step_terms(
     again = layout.recompute * habits.recompute
     columns = work.columns / layout.tp
     rows = wave * work.experts_per_token * layout.ep / work.experts
-    size = (1.0 + habits.half_columns / columns) * (1.0 + habits.half_tokens / rows)
-    grouped = jnp.where(jnp.asarray(work.experts) > 1.0, habits.expert, 1.0)
-    linear = (2.0 + work.trained + again) * matrices * size / grouped
-    linear = linear / machine.linear_flops
+    mixed = jnp.asarray(work.experts) > 1.0
+    half = jnp.where(mixed, habits.half_expert, habits.half_columns)
+    size = (1.0 + half / columns) * (1.0 + habits.half_tokens / rows)
+    linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
     plain = 3.0 * head / machine.plain_flops
     attend = (3.5 + again) * attention / (machine.plain_flops * habits.attention)
     matrix = tokens * ((linear + plain) / habits.matrix + attend)
@@ -132,8 +131,8 @@ def step_terms(
     memory = habits.memory * (tokens * (elementwise + routing) + reads)
     memory = memory / machine.memory_Bps
     stages = work.layers / layout.pp
-    mixed = jnp.where(jnp.asarray(work.experts) > 1.0, habits.expert_s, 0.0)
-    overhead = (habits.layer_s + mixed) * stages * layout.microbatches
+    each_s = habits.layer_s + jnp.where(mixed, habits.expert_s, 0.0)
+    overhead = each_s * stages * layout.microbatches
     overhead = overhead * (1.0 + again / 3.0)
     computing = matrix + memory + overhead
     paid = communication(habits, spent, causes)
