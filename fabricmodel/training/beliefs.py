@@ -66,6 +66,8 @@ PRECISION_SPREAD = 0.15
 class Space:
     """The parameter vector: common shifts, own shifts, shifts of precisions.
 
+    Each list of own shifts ends with that of a member never seen.
+
     Attributes:
       platforms, chips, softwares, precisions: names, in order of their columns; a
         precision is ``CHIP/PRECISION``, a software ``SOFTWARE/CHIP``.
@@ -79,8 +81,8 @@ class Space:
     @property
     def size(self) -> int:
         """Length of the vector."""
-        own = sum(len(self._columns(belief)) for belief in BELIEFS.values())
-        return len(BELIEFS) + own + len(self.precisions)
+        own = sum(len(self._columns(belief)) + 1 for belief in BELIEFS.values())
+        return len(BELIEFS) + own + len(self.precisions) + 1
 
     def _columns(self, belief: Belief) -> tuple[str, ...]:
         return getattr(self, f"{belief.by}s")
@@ -91,24 +93,23 @@ class Space:
         Args:
           theta: (n,) standard normal a priori.
           where: (R,) columns of each row, by ``platform``, ``chip``, ``software`` and
-            ``precision``; the number past the last for one that was never seen, which
-            then has the common habits.
+            ``precision``; the number past the last for one that was never seen, whose
+            shift no run informs: the common habits, as unsure as the belief.
         """
         theta = jnp.asarray(theta)
         values: dict[str, Array] = {}
         start = len(BELIEFS)
         for at, (name, belief) in enumerate(BELIEFS.items()):
             columns = self._columns(belief)
-            shifts = theta[start : start + len(columns)]
-            start += len(columns)
-            shifts = jnp.concatenate([shifts, jnp.zeros(1)])
+            shifts = theta[start : start + len(columns) + 1]
+            start += len(columns) + 1
             moved = belief.common * theta[at] + belief.own * shifts[where[belief.by]]
             if belief.share:
                 centre = np.log(belief.centre / (1.0 - belief.centre))
                 values[name] = jax.nn.sigmoid(centre + moved)
             else:
                 values[name] = belief.centre * jnp.exp(moved)
-        late = jnp.concatenate([theta[start:], jnp.zeros(1)])[where["precision"]]
+        late = theta[start:][where["precision"]]
         plain = {key: value for key, value in values.items() if "." not in key}
         plain["matrix"] = plain["matrix"] * jnp.exp(PRECISION_SPREAD * late)
         return Habits(

@@ -12,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from fabricmodel._pytree import pytree
 from fabricmodel.errors import MeasurementError
+from fabricmodel.fitting.cases import QUICK
 from fabricmodel.fitting.solve import minimise
 from fabricmodel.training import mixed
 from fabricmodel.training.batch import Batch, batch
+from fabricmodel.training.pricing import padded
 from fabricmodel.training.beliefs import Space, columns
 from fabricmodel.training.runs import Run
 from fabricmodel.training.step import step_terms
@@ -79,12 +82,9 @@ class FittedTraining:
         log T = log physics(theta) + what runs like it had in common. The interval adds
         the uncertainty of theta, of the shared effects and the noise of one run.
         """
-        rows = batch(runs)
+        terms, jacobian = self._physics(runs)
         where = _columns(self.space, runs)
-        theta = jnp.asarray(self.theta)
-        terms = {k: np.asarray(v) for k, v in _terms(self.space, rows, where, theta).items()}
         physics = sum(terms.values())
-        jacobian = np.asarray(_jacobian(self.space, rows, where, theta))
         before, now = mixed.likeness(self.seen), mixed.likeness(runs)
         logs = jnp.asarray(self.sizes)
         known = self.noise[_columns(self.space, self.seen)["software"]]
@@ -111,6 +111,16 @@ class FittedTraining:
             terms={name: value * shift for name, value in terms.items()},
             physics_s=physics,
         )
+
+    def _physics(self, runs: Sequence[Run]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Terms of each run, (R,), and the slopes of log time in theta, (R, n)."""
+        filled = [*runs, *[runs[-1]] * (padded(len(runs)) - len(runs))]
+        rows, where = batch(filled), _columns(self.space, filled)
+        theta = jnp.asarray(self.theta)
+        terms = _terms(self.space, rows, where, theta)
+        slopes = _jacobian(self.space, rows, where, theta)
+        kept = slice(len(runs))
+        return {k: np.asarray(v)[kept] for k, v in terms.items()}, np.asarray(slopes)[kept]
 
 
 def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
@@ -200,9 +210,46 @@ def _log_step(space: Space, rows: Batch, where, theta: Array) -> Array:
     return jnp.log(sum(terms.values(), start=jnp.zeros(())))
 
 
-@partial(jax.jit, static_argnames="space")
+@partial(jax.jit, static_argnames="space", compiler_options=QUICK)
 def _jacobian(space: Space, rows: Batch, where, theta: Array) -> Array:
     return jax.jacfwd(partial(_log_step, space, rows, where))(theta)
+
+
+@pytree
+class _Seen:
+    """What a fit looks at: rows, their columns, what they share, log seconds."""
+
+    rows: Batch
+    where: dict[str, np.ndarray]
+    kernels: np.ndarray
+    logs: np.ndarray
+
+
+def _unpack(space: Space, point: Array) -> tuple[Array, Array, Array]:
+    """Theta, log effect sizes, noise variance by software and of an unseen one."""
+    theta, rest = point[: space.size], point[space.size :]
+    centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
+    shared, common, own = jnp.split(rest, [len(centre), len(centre) + 1])
+    effects = centre + mixed.SIZE_SPREAD * shared
+    each = common + jnp.concatenate([own, jnp.zeros(1)])
+    return theta, effects, mixed.NOISE**2 * jnp.exp(2.0 * mixed.SIZE_SPREAD * each)
+
+
+@partial(jax.jit, static_argnames="space", compiler_options=QUICK)
+def _losses(
+    space: Space, seen: _Seen, weights: Array, points: Array
+) -> tuple[Array, Array]:
+    """Negative log posterior of each point, and its gradient."""
+
+    def loss(point: Array) -> Array:
+        theta, effects, noise = _unpack(space, point)
+        residual = seen.logs - _log_step(space, seen.rows, seen.where, theta)
+        own = noise[seen.where["software"]] / weights
+        matrix = mixed.covariance(seen.kernels, effects, own)
+        data = mixed.negative_log_density(matrix, residual)
+        return data + 0.5 * jnp.sum(point**2)
+
+    return jax.vmap(jax.value_and_grad(loss))(points)
 
 
 def _fit(runs: tuple[Run, ...]) -> FittedTraining:
@@ -210,44 +257,29 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     space = Space(**names)
     rows, where = batch(runs), _columns(space, runs)
     alike = mixed.likeness(runs)
-    kernels = jnp.asarray(mixed.same(alike, alike))
-    logs = jnp.log(jnp.array([float(run.step_s or 0.0) for run in runs]))
-    centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
-    width = mixed.SIZE_SPREAD
-
-    def parts(point: Array) -> tuple[Array, Array, Array]:
-        """Theta, log effect sizes, noise variance by software and of an unseen one."""
-        theta, rest = point[: space.size], point[space.size :]
-        effects = centre + width * rest[: len(centre)]
-        common, own = rest[len(centre)], rest[len(centre) + 1 :]
-        each = common + jnp.concatenate([own, jnp.zeros(1)])
-        return theta, effects, mixed.NOISE**2 * jnp.exp(2.0 * width * each)
-
-    def loss(weights: Array, point: Array) -> Array:
-        theta, effects, noise = parts(point)
-        residual = logs - _log_step(space, rows, where, theta)
-        own = noise[where["software"]] / weights
-        matrix = mixed.covariance(kernels, effects, own)
-        data = mixed.negative_log_density(matrix, residual)
-        return data + 0.5 * jnp.sum(point**2)
-
-    both = jax.jit(jax.vmap(jax.value_and_grad(loss, argnums=1), in_axes=(None, 0)))
-    point = np.zeros(space.size + len(centre) + 1 + len(space.softwares))
+    seen = _Seen(
+        rows=rows,
+        where=where,
+        kernels=mixed.same(alike, alike),
+        logs=np.log([float(run.step_s or 0.0) for run in runs]),
+    )
+    shared = len(mixed.EFFECTS)
+    point = np.zeros(space.size + shared + 1 + len(space.softwares))
     weights = jnp.ones(len(runs))
     solution = None
     for turn in range(ROUNDS):
         solution = minimise(
-            partial(both, weights),
+            partial(_losses, space, seen, weights),
             point[None, :],
             adam_steps=40 if turn == 0 else 0,
             lbfgs_steps=240 if turn == 0 else 80,
             tolerance=0.3,
         )
         point = solution.point
-        theta, effects, noise = parts(jnp.asarray(point))
-        residual = logs - _log_step(space, rows, where, theta)
+        theta, effects, noise = _unpack(space, jnp.asarray(point))
+        residual = seen.logs - _log_step(space, rows, where, theta)
         own = noise[where["software"]]
-        matrix = mixed.covariance(kernels, effects, own / weights)
+        matrix = mixed.covariance(seen.kernels, effects, own / weights)
         if turn < ROUNDS - 1:
             weights = _weights(matrix, residual, weights, own)
     jacobian = _jacobian(space, rows, where, theta)

@@ -137,18 +137,27 @@ def _once_each(
         unique[:, -1],
     )
     launch = fabric.launch_s.get(collective, 0.0)
-    priced = _parts(fabric, launch, *_padded(case, len(unique)))
+    priced = _parts(fabric, launch, *_filled(case, len(unique)))
     return np.asarray(priced)[: len(unique)][back.reshape(-1)]
 
 
-def _padded(case: Any, rows: int) -> Any:
-    """Repeat the last row up to 64, 512, 4096, …: few sizes, few programs."""
+def padded(rows: int) -> int:
+    """Rows up to 64, 512, 4096, …: few sizes, few programs to compile.
+
+    >>> padded(3), padded(65)
+    (64, 512)
+    """
     size = 64
     while size < rows:
         size *= 8
+    return size
+
+
+def _filled(case: Any, rows: int) -> Any:
+    """Repeat the last row of every leaf up to a padded number of rows."""
+    extra = padded(rows) - rows
     return jax.tree.map(
-        lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], size - rows, axis=0)]),
-        case,
+        lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], extra, axis=0)]), case
     )
 
 
