@@ -78,12 +78,16 @@ def growth(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str
     for (group, *_), members in series.items():
         members.sort(key=lambda at: runs[at].chips)
         last = members[-1]
-        same = [at for at in members if abs(_load(runs[at]) / _load(runs[last]) - 1) < 0.05]
+        same = [
+            at for at in members if abs(_load(runs[at]) / _load(runs[last]) - 1) < 0.05
+        ]
         first = same[0]
         if runs[first].chips >= runs[last].chips or not rows[last]["held_out"]:
             continue
         measured = rows[last]["measured_step_s"] / rows[first]["measured_step_s"] - 1.0
-        predicted = rows[last]["predicted_step_s"] / rows[first]["predicted_step_s"] - 1.0
+        predicted = (
+            rows[last]["predicted_step_s"] / rows[first]["predicted_step_s"] - 1.0
+        )
         found.append(
             {
                 "group": group,

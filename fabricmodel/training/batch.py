@@ -55,9 +55,7 @@ def batch(runs: Sequence[Run]) -> Batch:
     wanted = traffic(work, layout)
     ranks = np.asarray(layout.ranks, float)
     spent = {
-        name: Spent(
-            seconds=np.zeros((len(runs), 4)), doublings=np.zeros(len(runs))
-        )
+        name: Spent(seconds=np.zeros((len(runs), 4)), doublings=np.zeros(len(runs)))
         for name in wanted
     }
     for fabric, at in _fabrics(runs):

@@ -18,8 +18,8 @@ from fabricmodel.fitting.cases import QUICK
 from fabricmodel.fitting.solve import minimise
 from fabricmodel.training import mixed
 from fabricmodel.training.batch import Batch, batch
-from fabricmodel.training.pricing import padded
 from fabricmodel.training.beliefs import Space, columns
+from fabricmodel.training.pricing import padded
 from fabricmodel.training.runs import Run
 from fabricmodel.training.step import step_terms
 
@@ -120,7 +120,9 @@ class FittedTraining:
         terms = _terms(self.space, rows, where, theta)
         slopes = _jacobian(self.space, rows, where, theta)
         kept = slice(len(runs))
-        return {k: np.asarray(v)[kept] for k, v in terms.items()}, np.asarray(slopes)[kept]
+        return {k: np.asarray(v)[kept] for k, v in terms.items()}, np.asarray(slopes)[
+            kept
+        ]
 
 
 def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
@@ -157,7 +159,9 @@ def _finite(runs: list[Run]) -> tuple[Run, ...]:
     space = Space(platforms=(), chips=(), softwares=(), precisions=())
     steps = _log_step(space, batch(runs), _columns(space, runs), jnp.zeros(space.size))
     return tuple(
-        run for run, good in zip(runs, np.isfinite(np.asarray(steps)), strict=True) if good
+        run
+        for run, good in zip(runs, np.isfinite(np.asarray(steps)), strict=True)
+        if good
     )
 
 
@@ -235,7 +239,7 @@ def _unpack(space: Space, point: Array) -> tuple[Array, Array, Array]:
     return theta, effects, mixed.NOISE**2 * jnp.exp(2.0 * mixed.SIZE_SPREAD * each)
 
 
-@partial(jax.jit, static_argnames="space", compiler_options=QUICK)
+@partial(jax.jit, static_argnames="space")
 def _losses(
     space: Space, seen: _Seen, weights: Array, points: Array
 ) -> tuple[Array, Array]:
@@ -271,8 +275,8 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
         solution = minimise(
             partial(_losses, space, seen, weights),
             point[None, :],
-            adam_steps=40 if turn == 0 else 0,
-            lbfgs_steps=240 if turn == 0 else 80,
+            adam_steps=25 if turn == 0 else 0,
+            lbfgs_steps=150 if turn == 0 else 50,
             tolerance=0.3,
         )
         point = solution.point

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from chex import Numeric
 
 from fabricmodel._pytree import pytree
 from fabricmodel.algorithms import arrays as xp
 from fabricmodel.fabric import Fabric, Level
+from fabricmodel.training.numeric import Numeric
 
 Array = np.ndarray
 
@@ -26,9 +26,9 @@ class Group:
       crossing: (..., L) of them that share each link of a ring or line.
     """
 
-    members: Numeric
-    uplinks: Numeric
-    crossing: Numeric
+    members: Array
+    uplinks: Array
+    crossing: Array
 
 
 def capacities(levels: Sequence[Level], ranks: Numeric) -> Array:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from chex import Numeric
 
-from fabricmodel.algorithms import arrays as xp
 from fabricmodel._pytree import pytree
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.errors import FabricModelError
+from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.workload import Workload
 
 STATE_BYTES = {"weights": 2.0, "gradients": 4.0, "optimiser": 12.0}
@@ -157,8 +157,8 @@ stages. Use a divisor of 32.
     rules = [
         ("pp", work.layers, layout.pp * layout.virtual, "layers",
          f"{layout.pp:g} x {layout.virtual:g} stages"),
-        ("tp", heads, layout.tp, "heads", f"{layout.tp:g} tensor-parallel ranks"),
-        ("tp", work.width, layout.tp, "columns", f"{layout.tp:g} tensor-parallel ranks"),
+        ("tp", heads, layout.tp, "heads", f"{layout.tp:g} tensor ranks"),
+        ("tp", work.width, layout.tp, "columns", f"{layout.tp:g} tensor ranks"),
         ("cp", work.sequence, 2.0 * layout.cp, "tokens of a sequence",
          f"2 x {layout.cp:g} pieces of a causal mask"),
         ("ep", work.experts, layout.ep, "experts", f"{layout.ep:g} ranks"),

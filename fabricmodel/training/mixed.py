@@ -87,9 +87,7 @@ def likeness(runs: Sequence[Run]) -> Likeness:
 
 def same(first: Likeness, second: Likeness) -> np.ndarray:
     """Kernel of each effect at size 1: (effects, R1, R2)."""
-    parts = [
-        _equal(a, b) for a, b in zip(first.keys, second.keys, strict=True)
-    ]
+    parts = [_equal(a, b) for a, b in zip(first.keys, second.keys, strict=True)]
     least = np.minimum(first.doublings[:, None], second.doublings[None, :])
     parts.append(_equal(first.series, second.series) * np.maximum(least, 0.0))
     return np.stack(parts)

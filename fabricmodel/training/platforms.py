@@ -182,7 +182,7 @@ def _build(name: str, entry: Mapping[str, Any], chip: Chip) -> Platform:
         family=entry.get("family", name),
         chip=chip,
         fabric=fabric,
-        ranks_per_chip=float(made.ranks_per_chip)
+        ranks_per_chip=float(made.ranks_per_chip),
     )
 
 

@@ -82,7 +82,8 @@ def price(
         if not len(sizes):
             continue
         places = jax.tree.map(
-            lambda *leaves: np.concatenate(leaves), *[place for _, _, place, _, _ in parts]
+            lambda *leaves: np.concatenate(leaves),
+            *[place for _, _, place, _, _ in parts],
         )
         seconds = _once_each(bare, collective, places, sizes)
         start = 0
@@ -128,9 +129,7 @@ def _once_each(
             )
             for shape in shapes
         ]  # fmt: skip
-    tables = jax.tree.map(
-        lambda *leaves: np.stack(leaves)[which.reshape(-1)], *counted
-    )
+    tables = jax.tree.map(lambda *leaves: np.stack(leaves)[which.reshape(-1)], *counted)
     case = (
         tables,
         Group(members=parts[0], uplinks=parts[1], crossing=parts[2]),

@@ -55,9 +55,7 @@ def recipe_of(text: str) -> Recipe:
     zero: float | None = None
     if re.search(r"shard_grad_op|zero-?2", lower):
         zero = 2.0
-    elif re.search(r"zero-?1", lower):
-        zero = 1.0
-    elif re.search(r"fsdp (n/a|0)\b", lower):
+    elif re.search(r"zero-?1", lower) or re.search(r"fsdp (n/a|0)\b", lower):
         zero = 1.0
     elif re.search(_FSDP, lower) or "torchtitan" in lower or "maxtext" in lower:
         zero = 3.0

@@ -223,9 +223,7 @@ def _precision(text: str, assumed: list[str]) -> str:
     return "bf16"
 
 
-def _work(
-    cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]
-) -> Workload:
+def _work(cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]) -> Workload:
     sequence = cells["seq_len"]
     if sequence is None:
         sequence = _SEQUENCE
@@ -283,9 +281,7 @@ def _work(
     return with_sizes(work, total, active)
 
 
-def _fits(
-    shape: Sequence[float], total: float | None, active: float | None
-) -> bool:
+def _fits(shape: Sequence[float], total: float | None, active: float | None) -> bool:
     """Whether a printed shape could make the printed size, within a factor of 3."""
     if total is None:
         return True
@@ -318,9 +314,7 @@ def _with_experts(model: Transformer, total: float, active: float) -> Transforme
     )
 
 
-def _chips(
-    cells: Mapping[str, Any], platform: Platform, assumed: list[str]
-) -> float:
+def _chips(cells: Mapping[str, Any], platform: Platform, assumed: list[str]) -> float:
     if cells["num_chips"]:
         return cells["num_chips"]
     degrees = [cells[key] for key in ("tp", "pp", "dp")]
@@ -395,7 +389,9 @@ def _layout(
     pp = min(pp, max(float(work.layers), 1.0))
     dp = max(ranks / (tp * pp * cp), 1.0)
     if cells["dp"] and abs(math.log(cells["dp"] / dp)) > 0.02:
-        assumed.append(f"dp {dp:g}, since the printed {cells['dp']:g} does not multiply")
+        assumed.append(
+            f"dp {dp:g}, since the printed {cells['dp']:g} does not multiply"
+        )
     sequences = max(tokens / (dp * work.sequence), 1e-6)
     microbatch = cells["microbatch"]
     if microbatch is None:

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree
 from fabricmodel.timing.selection import slowest_of
 from fabricmodel.training.layout import STATE_BYTES, Layout
+from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.pricing import KINDS, Spent
 from fabricmodel.training.traffic import CAUSES
 from fabricmodel.training.workload import ELEMENTWISE_BYTES, Workload
@@ -73,7 +73,12 @@ class Habits:
     half_tokens: Numeric = 128.0
     hidden: Mapping[str, Numeric] = dataclasses.field(
         default_factory=lambda: {
-            "tp": 0.4, "cp": 0.7, "ep": 0.3, "pp": 0.8, "dp": 0.8, "copies": 0.3,
+            "tp": 0.4,
+            "cp": 0.7,
+            "ep": 0.3,
+            "pp": 0.8,
+            "dp": 0.8,
+            "copies": 0.3,
         }
     )
     dearness: Mapping[str, Numeric] = dataclasses.field(
@@ -143,7 +148,8 @@ def step_terms(
         "copies": computing * wave_share,
     }
     exposed = {
-        cause: paid[cause] - habits.hidden[cause] * jnp.minimum(paid[cause], room[cause])
+        cause: paid[cause]
+        - habits.hidden[cause] * jnp.minimum(paid[cause], room[cause])
         for cause in CAUSES
     }
     inner = computing + exposed["tp"] + exposed["cp"] + exposed["ep"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chex import Numeric
-
-from fabricmodel.algorithms import arrays as xp
 from fabricmodel._pytree import pytree, static
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.training.layout import Layout
+from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.workload import Workload
 
 CAUSES = ("tp", "cp", "ep", "pp", "dp", "copies")
@@ -135,7 +134,9 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
     for name, (held, copies, stride) in kinds.items():
         share = xp.where(
             xp.asarray(layout.shard) > 0,
-            xp.maximum(xp.minimum(layout.sharing * copies / layout.replicas, copies), 1.0),
+            xp.maximum(
+                xp.minimum(layout.sharing * copies / layout.replicas, copies), 1.0
+            ),
             copies,
         )
         some = xp.where((held > 0) & (copies > 1), 1.0, 0.0)
@@ -143,25 +144,26 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
         pieces = xp.where(full, layers, 1.0)
         each = xp.where(full, layers * layout.microbatches, 1.0)
         hybrid = xp.where(share < copies, 1.0, 0.0)
-        trained = xp.asarray(work.trained)
+        reduced = layout.gradient_bytes * held * work.trained
+        renewed = xp.where(xp.asarray(work.trained) > 0.5, each, 0.0)
         common = {"cause": "dp", "stride": stride}
         plain = some * (zero < 1)
         found[f"{name}_scatter"] = Traffic(
-            collective="reduce_scatter", size_bytes=layout.gradient_bytes * held * trained / pieces,
+            collective="reduce_scatter", size_bytes=reduced / pieces,
             calls=sharded * each, size=share, **common,
         )  # fmt: skip
         found[f"{name}_gather"] = Traffic(
             collective="all_gather", size_bytes=WEIGHT * held / pieces,
-            calls=sharded * xp.where(full, 2.0 * each, xp.where(trained > 0.5, each, 0.0)),
+            calls=sharded * xp.where(full, 2.0 * each, renewed),
             size=share, **common,
         )  # fmt: skip
         found[f"{name}_reduce"] = Traffic(
-            collective="all_reduce", size_bytes=layout.gradient_bytes * held * trained,
+            collective="all_reduce", size_bytes=reduced,
             calls=plain, size=copies, **common,
         )  # fmt: skip
         found[f"{name}_copies"] = Traffic(
             cause="copies", collective="all_reduce",
-            size_bytes=layout.gradient_bytes * held / share * trained,
+            size_bytes=reduced / share,
             calls=sharded * hybrid, size=copies / share, stride=stride * share,
         )  # fmt: skip
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from chex import Numeric
 
-from fabricmodel.algorithms import arrays as xp
 from fabricmodel._pytree import pytree
+from fabricmodel.algorithms import arrays as xp
+from fabricmodel.training.numeric import Numeric
 
 ELEMENTWISE_BYTES = 140.0
 """Memory traffic of a token in a layer outside its matrix products, per unit of width.
@@ -268,7 +268,9 @@ def with_sizes(
     known = work.parameters if parameters is None else parameters
     met = known if active is None else active
     embedding = work.parameters - work.matrix_parameters - work.expert_parameters
-    embedding = xp.minimum(xp.maximum(embedding, work.head_parameters), 2.0 * work.head_parameters)
+    embedding = xp.minimum(
+        xp.maximum(embedding, work.head_parameters), 2.0 * work.head_parameters
+    )
     routed = xp.where(xp.asarray(work.experts) > 1, known - met, 0.0)
     share = xp.where(
         xp.asarray(work.experts) > 1,

@@ -96,10 +96,12 @@ def hard() -> list[dict]:
         good | {"run": "no-size", "num_chips": None, "dp": None},
         good | {"run": "no-batch", "global_batch_tokens": None, "step_time_s": None},
         good | {"run": "unheard-chip", "chip": "Abacus 3000"},
-        good | {"run": "made-up-chip", "chip": "Abacus", "bf16_peak_tflops_used": 500.0},
+        good
+        | {"run": "made-up-chip", "chip": "Abacus", "bf16_peak_tflops_used": 500.0},
         good | {"run": "negative", "layers": -3.0},
         good | {"run": "too-cut", "tp": 64, "pp": 64},
-        good | {"run": "no-shape", "layers": None, "d_model": None, "step_time_s": None},
+        good
+        | {"run": "no-shape", "layers": None, "d_model": None, "step_time_s": None},
         good | {"run": "no-layout", "tp": None, "pp": None, "dp": None},
     ]
 
@@ -112,4 +114,6 @@ def write(path) -> None:
 
 def with_times(runs, factor: float):
     """The same runs, measured that many times slower."""
-    return [dataclasses.replace(run, step_s=(run.step_s or 1.0) * factor) for run in runs]
+    return [
+        dataclasses.replace(run, step_s=(run.step_s or 1.0) * factor) for run in runs
+    ]

@@ -106,7 +106,9 @@ def test_gradients_once_a_step_or_once_a_layer():
     total = float(each["dp_gather"].size_bytes * each["dp_gather"].calls)
     assert total == pytest.approx(2.0 * weights * 2 * 4)
     plain = traffic(LLAMA, Layout(dp=8.0, zero=0.0))
-    assert float(plain["dp_reduce"].calls) == 1.0 and float(plain["dp_scatter"].calls) == 0
+    assert (
+        float(plain["dp_reduce"].calls) == 1.0 and float(plain["dp_scatter"].calls) == 0
+    )
 
 
 def test_experts_are_exchanged_and_reduced_apart():
@@ -115,7 +117,9 @@ def test_experts_are_exchanged_and_reduced_apart():
     assert float(found["ep"].size_bytes) == 2 * 4096 * 4096 * 2.0
     assert float(found["ep"].calls) == 4 * 32
     experts = float(MIXTRAL.expert_parameters)
-    assert float(found["expert_dp_scatter"].size_bytes) == pytest.approx(2 * experts / 8)
+    assert float(found["expert_dp_scatter"].size_bytes) == pytest.approx(
+        2 * experts / 8
+    )
     assert float(found["expert_dp_scatter"].size) == 4.0
 
 

@@ -56,9 +56,7 @@ def test_growth_with_data_parallel_ranks(priced):
 
 def test_bubble_is_that_of_interleaved_1f1b(priced):
     terms = {name: np.asarray(value) for name, value in priced[0].items()}
-    inner = sum(
-        terms[k] for k in ("matrix", "memory", "overhead", "tp", "cp", "ep")
-    )
+    inner = sum(terms[k] for k in ("matrix", "memory", "overhead", "tp", "cp", "ep"))
     np.testing.assert_allclose(terms["bubble"], inner * 7 / (12 * 64), rtol=1e-6)
 
 
