@@ -1,10 +1,13 @@
 import dataclasses
 import math
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from fabricmodel import Fabric, FabricError, Level, load_fabric, place
 from fabricmodel.placement import LARGEST_PADDING, balanced
+from fabricmodel.timing.price import tier_hops
 
 
 def members(fabric):
@@ -173,3 +176,103 @@ def test_sides_of_a_torus():
 def test_bad_sides(sides, message):
     with pytest.raises(FabricError, match=message):
         place(torus(3), 32, sides=sides)
+
+
+# Levels that grow up to a limit: slices of a pod, groups of a dragonfly
+
+
+def pods(wrap=4, cube=True, sides=(1, 2, 4, 8, 12, 16)):
+    """Pods of up to 16x16x16 chips, over a network."""
+    levels = tuple(
+        Level(
+            name=name,
+            kind="ring",
+            domain="torus",
+            grows=True,
+            sides=sides,
+            wrap=wrap,
+            cube=cube,
+        )
+        for name in "xyz"
+    )
+    net = Level(name="net", kind="switch", grows=True)
+    return Fabric(name="pods", levels=(*levels, net))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        (1, [1, 1, 1, 1]),
+        (8, [2, 2, 2, 1]),
+        (32, [2, 4, 4, 1]),
+        (64, [4, 4, 4, 1]),
+        (128, [4, 4, 8, 1]),
+        (512, [8, 8, 8, 1]),
+        (3072, [12, 16, 16, 1]),
+        (4096, [16, 16, 16, 1]),
+        (6144, [12, 16, 16, 2]),  # PaLM: two pods of 3,072
+        (8192, [16, 16, 16, 2]),
+        (1_000_000, [16, 16, 16, 245]),  # 244.1 pods
+    ],
+)
+def test_slices_are_the_largest_that_share_the_job(ranks, expected):
+    assert members(place(pods(), ranks)) == expected
+
+
+def test_a_slice_that_does_not_exist():
+    with pytest.raises(FabricError, match=r"100 ranks make no shape of pods.*'x' x"):
+        place(pods(), 100)
+    with pytest.raises(FabricError, match=r"Ask for 96 or 128\."):
+        place(pods(), 100)
+    with pytest.raises(FabricError, match=r"level 'x' has no side of 3.*Use 1, 2, 4"):
+        place(pods(), 36, sides="3x3x4")
+    assert members(place(pods(), 64, sides="2x4x8")) == [2, 4, 8, 1]
+    assert members(place(pods(), 128, sides="4x4x4")) == [4, 4, 4, 2]
+
+
+def wrapped(fabric):
+    return [level.members >= level.capacity for level in fabric.levels[:3]]
+
+
+def test_sides_that_close():
+    """A v4 slice is made of cubes of 4, or has no closing links; a v5e side needs 16.
+
+    A side that does not close is part of a longer ring: a line.
+    """
+    cubes, sixteen = pods(), pods(wrap=16, cube=False)
+    assert wrapped(place(cubes, 512, sides="8x8x8")) == [True, True, True]
+    assert wrapped(place(cubes, 128, sides="4x4x8")) == [True, True, True]
+    assert wrapped(place(cubes, 32, sides="2x4x4")) == [False, False, False]
+    assert wrapped(place(sixteen, 512, sides="4x8x16")) == [False, False, True]
+    assert wrapped(place(torus(3), 32, sides="2x4x4")) == [True, True, True]
+
+
+def groups(limit=10.0):
+    group = Level(name="group", kind="switch", grows=True, limit=limit)
+    whole = Level(name="global", kind="switch", grows=True, limit=5.0)
+    node = Level(name="node", kind="switch", capacity=4.0, in_node=True)
+    return Fabric(name="dragon", levels=(node, group, whole))
+
+
+def test_a_job_is_spread_evenly_over_groups():
+    assert members(place(groups(), 40)) == [4, 10, 1]
+    assert members(place(groups(), 48)) == [4, 6, 2]  # 12 nodes: two groups of 6
+    assert [x.capacity for x in place(groups(), 48).levels] == [4, 10, 5]
+    assert members(place(groups(), 200)) == [4, 10, 5]
+    assert members(place(groups(), 6, ranks_per_node=2)) == [2, 3, 1]
+
+
+def test_a_full_level_is_named():
+    with pytest.raises(
+        FabricError, match=r"204 ranks exceed dragon, which holds 200\. Ask for at most"
+    ) as caught:
+        place(groups(), 204)
+    assert "level 'global' is full at 5" in caught.value.remedy
+    with pytest.raises(FabricError, match=r"level 'y' is full at 4"):
+        place(load_fabric("trn1-instance"), 64)
+
+
+def test_rails_save_hops_where_one_leaf_joins_the_nodes():
+    nodes, rails = np.array([32.0, 32.0, 33.0, 512.0]), np.array([1.0, 0.0, 1.0, 1.0])
+    hops = tier_hops(jnp.array(nodes), jnp.array(8.0), jnp.array(64.0), rails)
+    assert hops.tolist() == [0.0, 2.0, 2.0, 4.0]

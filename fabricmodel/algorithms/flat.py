@@ -229,6 +229,16 @@ def direct_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     )
 
 
+def ring_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Ring: each block is passed on, one way round, until it is there.
+
+    The blocks for the rank at distance d take d rounds of S/N: N (N - 1)/2 rounds and
+    (N - 1)/2 S bytes. What a ring does that has no routing; ASTRA-sim's ``ring``.
+    """
+    n = _n(dims)
+    return _counts(dims, size_bytes, rounds=n * (n - 1.0) / 2.0, volume=(n - 1.0) / 2.0)
+
+
 def bruck_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Bruck: ceil(L) rounds of S/2 bytes. Source: Bruck et al. (1997).
 

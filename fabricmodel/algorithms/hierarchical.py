@@ -96,18 +96,19 @@ def flat_ring(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
 def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Two trees over the units, chains inside them, pipelined.
 
-    all_reduce: up and down, 2 (n - 1) rounds along the chain of an inner level and
-    2 ceil(log2 n) over the outermost, 2 S bytes through each level at once. broadcast
-    and reduce: once, S bytes. Source: NCCL's double binary tree (Jeaugey, 2019).
+    all_reduce: up and down, 2 (n - 1) rounds along the chain of the innermost level
+    and 2 ceil(log2 n) over each one outside it, 2 S bytes through each level at once.
+    broadcast and reduce: once, S bytes. Source: NCCL's double binary tree (Jeaugey,
+    2019).
     """
     passes = {"all_reduce": 2.0, "broadcast": 1.0, "reduce": 1.0}[collective]
     levels = []
     for at, dim in enumerate(dims):
-        outermost = at == len(dims) - 1
+        chain = at == 0 and len(dims) > 1
         n = xp.asarray(dim.members)
         levels.append(
             LevelCounts(
-                rounds=passes * (log2_ceil(n) if outermost else n - 1.0),
+                rounds=passes * (n - 1.0 if chain else log2_ceil(n)),
                 phases=passes * active(dim),
                 bytes=passes * active(dim) * size_bytes * _links_shared(dim),
             )

@@ -34,6 +34,7 @@ from fabricmodel.catalog.figures import (
     figure,
     flatten,
     known,
+    nearest,
     need,
     one_of,
     parse_toml,
@@ -176,7 +177,8 @@ def load_chip(name: str | os.PathLike[str]) -> Chip:
         raise FabricError(
             "chip",
             f"{os.fspath(name)!r} is not in the catalogue",
-            f"Name one of {', '.join(list_chips())}, or a path to a .toml file",
+            f"Name one of list_chips(), nearest {nearest(str(name), chips)}, or a path "
+            "to a .toml file",
         )
     found = read_chips(parse_toml(read_text(path), str(path)), str(path))
     if len(found) != 1:

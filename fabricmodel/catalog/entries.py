@@ -10,10 +10,15 @@ One TOML file for any number of fabrics:
 - ``[engines.NAME]``: ``launch_us``, ``reduce_GBps``, ``memory_round_us``,
   ``memory_GBps``.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
-  ``"DOMAIN.ALGORITHM.latency"`` or ``.transfer``, wherever the domain occurs.
+  ``"DOMAIN.ALGORITHM.latency"`` or ``.transfer``, wherever the domain occurs; the
+  same as ``[fabrics.NAME.factors]`` for one fabric and those that extend it.
 - ``[fabrics.NAME]``: ``title``, ``engine``, ``chip``, ``ranks_per_chip``, ``source``,
-  ``strategies`` and ``levels``, innermost first; or ``extends``, another fabric whose
-  levels come first.
+  ``note``, ``strategies``, ``cluster`` (the fabric that many of this one make) and
+  ``levels``, innermost first; or ``extends``, another fabric whose levels come first.
+- a level: ``name``, ``kind``, ``size``, ``link``, and as they apply ``family``,
+  ``domain``, ``in_node``, ``grows``, ``limit``, ``sides``, ``wrap``, ``cube``,
+  ``radix``, ``rails``, ``uplinks`` (see ``Level``) or ``oversubscription``: links into
+  a unit of it over links out.
 
 Every figure is ``{ value, range = [low, high], source, confidence, note }``, the range
 a 90 % belief, from which the fit takes the width of its prior.
@@ -22,6 +27,7 @@ a 90 % belief, from which the fit takes the width of its prior.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +38,9 @@ from fabricmodel.catalog.figures import (
     figure,
     known,
     need,
+    one_of,
     parse_toml,
+    positive,
     whole,
 )
 from fabricmodel.errors import FabricError
@@ -54,11 +62,11 @@ _ENGINE = {
 }
 _LEVEL_KEYS = {
     "name", "kind", "size", "family", "domain", "link", "in_node", "grows",
-    "uplinks", "radix",
+    "uplinks", "radix", "limit", "sides", "wrap", "cube", "rails", "oversubscription",
 }  # fmt: skip
 _FABRIC_KEYS = {
     "title", "engine", "chip", "ranks_per_chip", "source", "strategies", "levels",
-    "extends", "systems",
+    "extends", "systems", "note", "cluster", "factors",
 }  # fmt: skip
 _STRATEGIES = {"staged"} | known_names()
 _FILE_KEYS = {"sources", "links", "engines", "factors", "fabrics"}
@@ -74,7 +82,9 @@ class Entry:
       ranks_per_chip: ranks that a chip runs by default.
       figures: where each price comes from, by its name; bandwidths as bandwidths.
       source: where its shape comes from.
+      note: what else to know about it.
       chip: its name in the catalogue of chips, or nothing.
+      cluster: the fabric that a larger job of such units runs on, or nothing.
       systems: what logs call the machine.
     """
 
@@ -83,7 +93,9 @@ class Entry:
     ranks_per_chip: int
     figures: Mapping[str, Figure]
     source: str = ""
+    note: str = ""
     chip: str = ""
+    cluster: str = ""
     systems: tuple[str, ...] = ()
 
     @property
@@ -113,9 +125,6 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     merged, raw_levels = _inherit(name, data, where)
     engine_name = str(need(merged, "engine", where))
     strategies = tuple(merged.get("strategies", ["staged"]))
-    if not strategies or not set(strategies) <= _STRATEGIES:
-        names = ", ".join(sorted(_STRATEGIES))
-        raise FabricError(where, f"strategies = {strategies}", f"Use some of {names}")
     if not raw_levels or not all(isinstance(raw, dict) for raw in raw_levels):
         raise FabricError(where, "lacks levels", "Add levels = [{ name, kind, … }]")
     figures: dict[str, Figure] = {}
@@ -135,18 +144,24 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
                 found[field] = 1.0 / each.value if each.unit == "B/s" else each.value
         return found
 
-    levels = []
+    levels: list[Level] = []
     for raw in raw_levels:
         at = f"{where}, level {raw.get('name', '?')!r}"
         link = prices("links", need(raw, "link", at), _LINK)
-        levels.append(_level(raw, link, at))
+        levels.append(_level(raw, link, levels, at))
+    domains = {level.domain or level.name for level in levels}
+    for word in strategies or ("",):
+        domain, _, algorithm = str(word).rpartition(".")
+        if algorithm not in _STRATEGIES or domain not in domains | {""}:
+            names = ", ".join(sorted(_STRATEGIES))
+            what = f"strategies = {list(strategies)}"
+            raise FabricError(where, what, f"Use some of {names}, or DOMAIN.ALGORITHM")
     engine = prices("engines", engine_name, _ENGINE)
     launch = engine.pop("launch_s", 0.0)
-    domains = {level.domain or level.name for level in levels}
     factors = {}
-    for key, raw in data.get("factors", {}).items():
+    for key, raw in {**data.get("factors", {}), **merged["factors"]}.items():
         at = f"{place_name}, [factors]"
-        if key.split(".")[0] in domains:
+        if key.split(".")[0] in domains or key in merged["factors"]:
             each = figure(raw, key, at, cited, name=key, needs_range=True)
             figures[key], factors[key] = each, each.value
     fabric = Fabric(
@@ -164,7 +179,9 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         ranks_per_chip=int(whole(merged, "ranks_per_chip", where, least=1)),
         figures=figures,
         source=citation(merged.get("source", ""), where, cited)[0],
+        note=str(merged.get("note", "")),
         chip=str(merged.get("chip", "")),
+        cluster=str(data["fabrics"][name].get("cluster", "")),
         systems=tuple(data["fabrics"][name].get("systems", ())),
     )
 
@@ -172,29 +189,38 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
 def _inherit(name: str, data: dict[str, Any], where: str) -> tuple[dict, list]:
     """Follow ``extends``: own keys come first, the other fabric's levels inside."""
     known(data["fabrics"][name], _FABRIC_KEYS, where)
-    merged, levels, seen, at = {}, [], set(), name
+    merged, levels, factors, seen, at = {}, [], {}, set(), name
     while True:
         table = data["fabrics"][at]
         seen.add(at)
         merged, levels = {**table, **merged}, list(table.get("levels", [])) + levels
+        factors = {**table.get("factors", {}), **factors}
         if "extends" not in table:
-            return merged, levels
+            return {**merged, "factors": factors}, levels
         at = table["extends"]
         if at in seen or at not in data["fabrics"]:
             raise FabricError(where, f"extends {at!r}", "Name a fabric of this file")
 
 
-def _level(raw: dict[str, Any], prices: dict[str, float], where: str) -> Level:
+def _level(
+    raw: dict[str, Any], prices: dict[str, float], inside: list[Level], where: str
+) -> Level:
     known(raw, _LEVEL_KEYS, where)
-    kind = need(raw, "kind", where)
-    if kind not in ("ring", "line", "clique", "switch"):
-        raise FabricError(where, f"kind {kind!r}", "Use ring, line, clique or switch")
+    kind = one_of(
+        need(raw, "kind", where),
+        ("ring", "line", "clique", "switch"),
+        where,
+        name="kind",
+    )
     family = raw.get("family", "torus" if kind in ("ring", "line") else "flat")
-    if family not in ALGORITHMS:
-        raise FabricError(
-            where, f"family {family!r}", f"Use one of {', '.join(ALGORITHMS)}"
-        )
+    one_of(family, ALGORITHMS, where, name="family")
     size = whole(raw, "size", where, least=1)
+    limit = whole(raw, "limit", where, least=0)
+    sides = raw.get("sides", [])
+    if not isinstance(sides, list) or not all(type(x) is int and x > 0 for x in sides):
+        raise FabricError(where, f"sides = {sides!r}", "Give whole numbers, [1, 2, 4]")
+    if (limit or sides) and not raw.get("grows"):
+        raise FabricError(where, "has a limit and does not grow", "Add grows = true")
     crowd = prices.pop("crowd_byte_s", 0.0) * prices.get("byte_s", 0.0)
     return Level(
         name=need(raw, "name", where),
@@ -204,10 +230,32 @@ def _level(raw: dict[str, Any], prices: dict[str, float], where: str) -> Level:
         link=raw["link"],
         in_node=bool(raw.get("in_node", False)),
         grows=bool(raw.get("grows", False)),
+        sides=tuple(sorted(sides)),
+        wrap=int(whole(raw, "wrap", where, least=0)),
+        cube=bool(raw.get("cube", False)),
         members=size,
         capacity=size,
-        uplinks=whole(raw, "uplinks", where, least=0),
+        limit=float(max(sides)) if sides else limit,
+        uplinks=_uplinks(raw, inside, where),
         radix=whole(raw, "radix", where, least=0),
+        rails=float(bool(raw.get("rails", False))),
         crowd_byte_s=crowd,
         **prices,
     )
+
+
+def _uplinks(raw: dict[str, Any], inside: list[Level], where: str) -> float:
+    """Links out of a unit, as stated or as the oversubscription leaves of those in."""
+    if "oversubscription" not in raw:
+        return whole(raw, "uplinks", where, least=0)
+    if "uplinks" in raw or not inside:
+        raise FabricError(
+            where,
+            "has oversubscription",
+            "Give either it or uplinks, on an outer level",
+        )
+    share = positive(raw["oversubscription"], f"{where}, oversubscription")
+    below = inside[-1]
+    rooms = [float(level.limit) or float(level.capacity) for level in inside]
+    links = rooms[-1] * float(below.uplinks) if below.uplinks else math.prod(rooms)
+    return links / share

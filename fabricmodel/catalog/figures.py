@@ -8,6 +8,7 @@ table, whose entry is a citation or ``{ cite, confidence }``.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -177,10 +178,24 @@ def citation(short: Any, where: str, sources: Mapping[str, Any]) -> tuple[str, s
     )
 
 
-def one_of(word: Any, words: Iterable[str], where: str) -> str:
+def nearest(name: str, names: Iterable[str], count: int = 8) -> str:
+    """Name those of a catalogue that look most like a name it does not have.
+
+    >>> nearest("h100-infinband", ["a100-roce", "h100-infiniband", "trn1"], 2)
+    'h100-infiniband, a100-roce'
+    """
+
+    def unlike(other: str) -> float:
+        return -difflib.SequenceMatcher(None, name.lower(), other).ratio()
+
+    return ", ".join(sorted(names, key=unlike)[:count])
+
+
+def one_of(word: Any, words: Iterable[str], where: str, *, name: str = "") -> str:
     """Return a word that is on a list."""
     if word not in words:
-        raise FabricError(where, f"{word!r}", f"Use one of {', '.join(words)}")
+        what = f"{name} {word!r}".strip()
+        raise FabricError(where, what, f"Use one of {', '.join(words)}")
     return word
 
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from fabricmodel.catalog.entries import Entry, read_entries
-from fabricmodel.catalog.figures import read_text
+from fabricmodel.catalog.figures import nearest, read_text
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import place
@@ -55,7 +55,8 @@ def load_entry(name: str | os.PathLike[str]) -> Entry:
         raise FabricError(
             "fabric",
             f"{os.fspath(name)!r} is not in the catalogue",
-            f"Name one of {', '.join(sorted(known))}, or a path to a .toml file",
+            f"Name one of list_fabrics(), nearest {nearest(str(name), known)}, or a "
+            "path to a .toml file",
         )
     entries = read_entries(read_text(path), str(path))
     if len(entries) != 1:

@@ -36,15 +36,18 @@ def recognise(times: Measurements) -> Fabric:
 
 
 def cluster_of(fabric: Fabric) -> Fabric:
-    """Return the catalogue's largest cluster whose units are this fabric.
+    """Return the cluster that the catalogue makes of units of this fabric.
 
-    The fabric itself where it grows, or where the catalogue knows no such cluster.
+    The one that its entry names, or else the largest; the fabric itself where it
+    grows, or where the catalogue knows no such cluster.
 
     >>> cluster_of(load_entry("trn2-instance").fabric).name
     'trn2-ultracluster'
     """
     if any(level.grows for level in fabric.levels):
         return fabric
+    if fabric.name in list_fabrics() and load_entry(fabric.name).cluster:
+        return load_entry(load_entry(fabric.name).cluster).fabric
     own = [(level.name, level.link) for level in fabric.levels]
     found = fabric
     for name in list_fabrics():

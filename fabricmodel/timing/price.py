@@ -23,11 +23,14 @@ from fabricmodel.timing.selection import slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
 
 
-def tier_hops(members: Array, uplinks: Array, radix: Array) -> Array:
+def tier_hops(
+    members: Array, uplinks: Array, radix: Array, rails: Numeric = 0.0
+) -> Array:
     """Switches beyond the first on the longest way through a folded Clos.
 
     t tiers of k-port switches reach 2 (k/2)^t ends, and the way up and down crosses
-    2 t - 1 of them. Zero where the radix is not known (0).
+    2 t - 1 of them. On rails the first tier joins the ranks of one place in k/2
+    units. Zero where the radix is not known (0).
 
     >>> float(tier_hops(jnp.array(1000.0), jnp.array(1.0), jnp.array(64.0)))
     2.0
@@ -36,7 +39,8 @@ def tier_hops(members: Array, uplinks: Array, radix: Array) -> Array:
     half = jnp.where(known, radix / 2.0, 2.0)
     ends = members * jnp.maximum(uplinks, 1.0)
     tiers = jnp.ceil(jnp.log(jnp.maximum(ends / 2.0, 1.0)) / jnp.log(half) - 1e-5)
-    return jnp.where(known, 2.0 * jnp.maximum(tiers, 1.0) - 2.0, 0.0)
+    tiers = jnp.where((rails > 0) & (members <= half), 1.0, jnp.maximum(tiers, 1.0))
+    return jnp.where(known, 2.0 * tiers - 2.0, 0.0)
 
 
 def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]:
@@ -53,7 +57,7 @@ def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]
         )
 
     members, hop_s = row("members"), row("hop_s")
-    tiers = tier_hops(members, row("uplinks"), row("radix"))
+    tiers = tier_hops(members, row("uplinks"), row("radix"), row("rails"))
     doublings = jnp.log2(jnp.maximum(members, 1.0))
     per_event = jnp.stack(
         [

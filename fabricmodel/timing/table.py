@@ -224,7 +224,8 @@ class _Builder:
             self.where[stage] = group
             self.found[stage] = {}
             for name, algorithm in algorithms(first.family, collective).items():
-                chosen = algorithm.automatic or name in self.fabric.strategies
+                added = {name, f"{stage[0]}.{name}"} & set(self.fabric.strategies)
+                chosen = algorithm.automatic or bool(added)
                 if chosen or name in self.names:
                     self.found[stage][name] = algorithm.count(grouped[at], size)
                 if chosen:

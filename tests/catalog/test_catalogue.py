@@ -8,15 +8,24 @@ import pytest
 
 from fabricmodel import FabricError, collective_time, list_fabrics, load_fabric
 from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES
+from fabricmodel.catalog.chips import load_chip
 from fabricmodel.catalog.entries import read_entries
+from fabricmodel.catalog.figures import CONFIDENCE
 from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.parameters import prices
+from fabricmodel.timing.table import count_table
 
 FILES = {
     file.name: tomllib.loads(file.read_text(encoding="utf-8"))
     for file in (resources.files("fabricmodel.catalog") / "data").iterdir()
     if file.name.endswith(".toml")
 }
+FACTORS = [
+    (file, data, key, figure)
+    for file, data in FILES.items()
+    for table in (data, *data["fabrics"].values())
+    for key, figure in table.get("factors", {}).items()
+]
 FIGURES = [
     pytest.param(data, figure, id=f"{file}-{kind}.{name}.{key}")
     for file, data in FILES.items()
@@ -25,8 +34,7 @@ FIGURES = [
     for key, figure in table.items()
 ] + [
     pytest.param(data, figure, id=f"{file}-factors.{key}")
-    for file, data in FILES.items()
-    for key, figure in data.get("factors", {}).items()
+    for file, data, key, figure in FACTORS
 ]
 
 GOOD = """
@@ -58,19 +66,21 @@ def test_every_figure_has_a_range_and_a_source(data, figure):
     low, high = figure["range"]
     assert 0 < low < high
     assert low <= figure["value"] <= high
-    assert len(data["sources"].get(figure["source"], figure["source"])) > 20
+    source = data["sources"][figure["source"]]
+    assert len(source["cite"]) > 20
+    assert figure.get("confidence", source["confidence"]) in CONFIDENCE
 
 
 @pytest.mark.parametrize("data", FILES.values(), ids=list(FILES))
 def test_short_names_have_their_citation(data):
     figures = [*data["links"].values(), *data["engines"].values()]
     cited = [figure["source"] for table in figures for figure in table.values()]
-    cited += [figure["source"] for figure in data.get("factors", {}).values()]
+    cited += [figure["source"] for _, of, _, figure in FACTORS if of is data]
     cited += [
         fabric["source"] for fabric in data["fabrics"].values() if "source" in fabric
     ]
-    assert set(cited) <= set(data["sources"])
-    levels = [fabric["levels"] for fabric in data["fabrics"].values()]
+    assert set(cited) == set(data["sources"])
+    levels = [fabric.get("levels", []) for fabric in data["fabrics"].values()]
     assert {level["link"] for each in levels for level in each} == set(data["links"])
 
 
@@ -85,6 +95,15 @@ def test_every_fabric_loads(name):
     assert set(fabric.launch_s) == set(COLLECTIVES)
     assert set(entry.sources) == set(fabric.spread)
     assert set(fabric.factors.names) <= set(entry.sources)
+    assert len(entry.source) > 20
+    if entry.chip:
+        assert load_chip(entry.chip).name == entry.chip
+    if entry.cluster:
+        cluster = load_fabric(entry.cluster)
+        assert cluster.levels[-1].grows
+        assert [level.link for level in fabric.levels] == [
+            level.link for level in cluster.levels[: len(fabric.levels)]
+        ]
     for price, value in prices(fabric).items():
         assert entry.sources[price]
         assert 0.01 < fabric.spread[price] < 2.5
@@ -115,6 +134,40 @@ def test_figures_reach_the_fabric_in_si():
     assert factors["neuronlink.mesh.transfer"] == 1.5
 
 
+# What sources say differently of one link, GB/s in one direction: in its range.
+DISAGREEMENTS = [
+    ("tpu-v4-pod", "ici-v4.byte_s", 45, 50),
+    ("tpu-v5e-pod", "ici-v5e.byte_s", 45, 50),
+    ("tpu-v5p-pod", "ici-v5p.byte_s", 90, 100),
+    ("tpu-v3-pod", "ici-v3.byte_s", 82, 100),
+    ("hgx-h800", "nvlink4-h800.byte_s", 160, 300),
+    ("gb200-nvl72-efa", "efa-v4-p6e.byte_s", 50, 100),
+    ("trn1n-instance", "neuronlink-v2n.byte_s", 48, 96),
+    ("trn3-ultraserver-gen2", "neuronlink-v4-racks.byte_s", 64, 128),
+    ("trn3-ultracluster-gen2", "efa-v4-trn3.byte_s", 25, 50),
+    ("h200-roce", "roce-400.byte_s", 0.60 * 50, 0.95 * 50),
+]
+
+
+@pytest.mark.parametrize(("name", "figure", "low", "high"), DISAGREEMENTS)
+def test_sources_that_disagree_widen_the_prior(name, figure, low, high):
+    entry = load_entry(name)
+    found = entry.figures[figure]
+    assert found.unit == "B/s"
+    assert found.low <= low * 1e9
+    assert found.high >= high * 1e9
+    width = math.log(found.high / found.low) / (2 * 1.645)
+    assert entry.fabric.spread[figure] == pytest.approx(width)
+
+
+def test_trn3_links_may_reach_the_totals_that_aws_prints():
+    """704 GB/s by its links, up to 1,280 by the totals: 1.82 times as much."""
+    figures = load_entry("trn3-ultraserver-gen2").figures
+    names = ("neuronswitch-server", "neuronswitch-rack", "neuronlink-v4-racks")
+    values = [figures[f"{name}.byte_s"] for name in names]
+    assert sum(x.low for x in values) < 704e9 < 1280e9 < sum(x.high for x in values)
+
+
 def test_extends_puts_the_other_fabric_inside():
     inner = load_fabric("trn2-instance").levels
     server = load_fabric("trn2-ultraserver").levels
@@ -138,6 +191,38 @@ def test_chips_are_not_ranks():
         load_fabric("trn1-instance", chips=0)
     with pytest.raises(FabricError, match="at most 32"):
         load_fabric("trn1-instance", chips=17 * 16)
+
+
+def test_in_network_reduction_stays_inside_its_domain():
+    """NVLink's switches add; those of the network between nodes do not."""
+    fabric = load_fabric("h200-infiniband", chips=64)
+    table = count_table(fabric, "all_reduce")
+    found = {c.stage[0] for c in table.candidates if c.algorithm == "nvls"}
+    assert found == {"nvlink"}
+
+
+def test_oversubscription_leaves_fewer_links():
+    """Meta's pods: 384 nodes of 8 links in, a seventh out."""
+    _, pod, core = load_fabric("h100-roce").levels
+    assert (pod.limit, pod.uplinks) == (384.0, 8.0)
+    assert core.uplinks == pytest.approx(3072 / 7)
+    _, group, between = load_fabric("frontier").levels
+    assert between.uplinks == pytest.approx(group.limit * 4 / 1.753)
+    inside = collective_time(load_fabric("h100-roce", chips=3072), "all_to_all", 1e9)
+    across = collective_time(load_fabric("h100-roce", chips=6144), "all_to_all", 1e9)
+    assert 2.0 < float(across / inside) < 7.0
+
+
+def test_tiers_of_published_clusters():
+    """A SuperPOD of 1,024 GPUs has two; planes of 512 ports hold 131,072 in two."""
+    assert load_fabric("h100-infiniband", chips=1024).levels[1].tiers == 2
+    assert load_fabric("h100-infiniband", chips=4096).levels[1].tiers == 3
+    planes = [
+        load_fabric("b300-roce-multiplane", chips=chips).levels[1].tiers
+        for chips in (131_072, 131_072 + 512)
+    ]
+    assert planes == [2, 3]
+    assert load_fabric("h200-infiniband", chips=256).levels[1].tiers == 1  # one rail
 
 
 # A user's own file
@@ -199,7 +284,7 @@ BAD = [
     ("size = 4, ", "", r"level 'node': lacks 'size'"),
     ("size = 4,", "size = 4.5,", r"level 'node': size = 4\.5"),
     ("size = 4,", "size = 0,", r"level 'node': size = 0"),
-    ('"clique"', '"blob"', r"level 'node': kind 'blob'\. Use ring, line"),
+    ('"clique"', '"blob"', r"level 'node': kind 'blob'\. Use one of ring, line"),
     (
         'kind = "clique"',
         'kind = "clique", family = "hypercube"',
@@ -232,6 +317,14 @@ MALFORMED = [
     ("uplinks = 2", 'uplinks = "two"'),
     ("uplinks = 2", "uplinks = -2"),
     ('title = "Our lab"', 'title = "Our lab"\nstrategies = ["ladder"]'),
+    ('title = "Our lab"', 'title = "Our lab"\nstrategies = ["other.ring"]'),
+    ('title = "Our lab"', 'title = "Our lab"\nstrategies = []'),
+    ("uplinks = 2", "limit = -2"),
+    ("uplinks = 2", "sides = [2.5]"),
+    ("uplinks = 2", "oversubscription = 0"),
+    ("uplinks = 2", "uplinks = 2, oversubscription = 2"),
+    ("in_node = true", "in_node = true, limit = 4"),
+    ("in_node = true", "oversubscription = 2"),
     (GOOD[GOOD.index("levels = [") :], "levels = []"),
     (GOOD[GOOD.index("levels = [") :], "levels = [1]"),
     ("[links.cable]", "[extra]\nx = 1\n[links.cable]"),
@@ -250,7 +343,7 @@ def test_malformed_files_give_one_error_too(tmp_path, good, bad):
 def test_missing_file_and_unknown_name(tmp_path):
     with pytest.raises(FabricError, match=r"none\.toml: can't be read"):
         load_fabric(tmp_path / "none.toml")
-    with pytest.raises(FabricError, match=r"'trn9'.*trn1-instance.*\.toml"):
+    with pytest.raises(FabricError, match=r"'trn9'.*list_fabrics.*trn.*\.toml"):
         load_fabric("trn9")
     with pytest.raises(FabricError, match="can't be read"):
         (tmp_path / "folder.toml").mkdir()

@@ -95,14 +95,17 @@ def check_every_scale(structure, collective):
     assert np.all(time >= bound * (1 - ROUNDING))
 
 
-def test_every_fabric_that_grows_is_swept():
-    swept = {name for names in STRUCTURES.values() for name in names}
-    growing = {
-        name
-        for name in list_fabrics()
-        if any(level.grows for level in load_fabric(name).levels)
-    }
-    assert swept == growing
+def test_every_kind_of_level_is_swept():
+    """Every fabric, at every scale: tests/catalog, at catalogue prices alone."""
+    swept = {kind for names in STRUCTURES.values() for kind in kinds(names)}
+    assert swept == set(kinds(list_fabrics()))
+
+
+def kinds(names):
+    """Yield kind and family of every level of some fabrics."""
+    for name in names:
+        for level in load_fabric(name).levels:
+            yield level.kind, level.family
 
 
 @each_structure

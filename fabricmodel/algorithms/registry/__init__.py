@@ -68,10 +68,13 @@ def known_names() -> frozenset[str]:
 def reduces_in_network(names: frozenset[str] | set[str]) -> bool:
     """Whether one of the named algorithms reduces or copies inside the network.
 
+    ``DOMAIN.ALGORITHM`` names an algorithm, too.
+
     >>> reduces_in_network({"ring"})
     False
     """
+    plain = {name.rpartition(".")[2] for name in names}
     return any(
-        algorithm.in_network and name in names
+        algorithm.in_network and name in plain
         for _, _, name, algorithm in every_algorithm()
     )

@@ -80,6 +80,11 @@ FLAT: Table = {
         "direct": _auto(flat.direct_reduce_scatter, _DIRECT + _REDUCED, TRG),
     },
     "all_to_all": {
+        "ring": entry(
+            flat.ring_all_to_all,
+            r"T = \frac{N(N-1)}{2}\left(\alpha + \frac{S}{N}\beta\right)",
+            "ASTRA-sim 2.0, ring all-to-all",
+        ),
         "direct": _auto(flat.direct_all_to_all, _DIRECT, TRG),
         "bruck": _auto(
             flat.bruck_all_to_all,

@@ -1,0 +1,1 @@
+"""ASTRA-sim's analytical backends, said in counts and prices."""

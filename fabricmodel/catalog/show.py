@@ -1,0 +1,186 @@
+"""The catalogue in words: a list, one entry with its sources, two side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from fabricmodel.catalog.chips import Chip, list_chips, load_chip
+from fabricmodel.catalog.entries import Entry
+from fabricmodel.catalog.figures import Figure
+from fabricmodel.catalog.loader import list_fabrics, load_entry
+from fabricmodel.errors import FabricError
+from fabricmodel.placement import place
+
+_FACTORS = {
+    "s": (1e6, "us"),
+    "B/s": (1e-9, "GB/s"),
+    "B": (1e-9, "GB"),
+    "FLOP/s": (1e-12, "TFLOP/s"),
+    "1/h": (1e6, "per million hours"),
+    "W": (1.0, "W"),
+    "": (1.0, ""),
+}
+_WORDS = {
+    "reduce_byte_s": "reduction",
+    "memory_byte_s": "memory bandwidth",
+    "byte_s": "bandwidth",
+    "_Bps": " bandwidth",
+    "_bytes": "",
+    "_W": "",
+    "_s": "",
+}
+_FOOT = "Bandwidths are of one link, or of a chip's memory, in one direction."
+Rows = list[tuple[str, ...]]
+
+
+def listing() -> str:
+    """List every fabric and every chip, a line each.
+
+    >>> print(listing().splitlines()[0])
+    86 fabrics
+    """
+    fabrics: Rows = [(name, load_entry(name).title) for name in list_fabrics()]
+    chips: Rows = [(name, load_chip(name).title) for name in list_chips()]
+    head, foot = f"{len(fabrics)} fabrics", f"{len(chips)} chips"
+    return "\n".join([head, *_lines(fabrics), "", foot, *_lines(chips)])
+
+
+def describe(name: str | os.PathLike[str], chips: int | None = None) -> str:
+    """Describe a fabric or a chip: every figure, its range, confidence and source.
+
+    Args:
+      name: of either, or of a file of fabrics.
+      chips: the size of a fabric; without it, one unit.
+
+    Raises:
+      FabricError: for a name that is neither.
+
+    >>> print(describe("tpu-v5e").splitlines()[0])
+    tpu-v5e: TPU v5e
+    """
+    item = _load(name)
+    numbered: dict[str, int] = {}
+    if isinstance(item, Chip):
+        parts = [f"{item.name}: {item.title}", f"vendor: {item.vendor}"]
+        rows = [_row(each, numbered) for each in item.figures]
+        for price in item.prices:
+            at = numbered.setdefault(price.source, len(numbered) + 1)
+            cost = f"{price.usd_per_hour:.3g} USD/h"
+            what = f"{price.kind.replace('_', ' ')}, {price.date}"
+            remark = f"{price.offer}; {price.note}" if price.note else price.offer
+            rows.append((what, cost, "", price.confidence, f"[{at}]", remark))
+    else:
+        parts = [f"{item.fabric.name}: {item.title}", *_about(item)]
+        fabric = item.fabric
+        if chips is not None:
+            fabric = place(fabric, chips * item.ranks_per_chip)
+        parts += ["", repr(fabric)]
+        rows = [_row(each, numbered) for each in item.figures.values()]
+    parts += ["", *_lines(rows), "", _FOOT]
+    return "\n".join(parts + [f"[{at}] {cite}" for cite, at in numbered.items()])
+
+
+def compare(
+    one: str | os.PathLike[str], other: str | os.PathLike[str], chips: int | None = None
+) -> str:
+    """Put two fabrics, or two chips, side by side.
+
+    Args:
+      one, other: names, or files.
+      chips: the size of both fabrics; without it, one unit of each.
+
+    Raises:
+      FabricError: for an unknown name, or a fabric and a chip.
+
+    >>> print(compare("trn1", "trn2").splitlines()[1].split())
+    ['vendor', 'AWS', 'AWS']
+    """
+    left, right = _load(one), _load(other)
+    if isinstance(left, Chip) != isinstance(right, Chip):
+        raise FabricError(
+            "compare", f"{one} and {other} are a fabric and a chip", "Name two alike"
+        )
+    columns = [_sheet(item, chips) for item in (left, right)]
+    keys = list(dict.fromkeys(key for column in columns for key in column))
+    keys.sort(key=lambda key: key.startswith("level"))
+    rows: Rows = [(key, *(column.get(key, "-") for column in columns)) for key in keys]
+    return "\n".join(_lines(rows))
+
+
+def _load(name: str | os.PathLike[str]) -> Entry | Chip:
+    """Load whatever has this name: a fabric first."""
+    if isinstance(name, str) and not name.endswith(".toml"):
+        if name in list_fabrics():
+            return load_entry(name)
+        try:
+            return load_chip(name)
+        except FabricError:
+            pass
+    return load_entry(name)
+
+
+def _about(entry: Entry) -> list[str]:
+    chip = f"chip {entry.chip}, " if entry.chip else ""
+    lines = [f"{chip}ranks of a chip: {entry.ranks_per_chip}", f"shape: {entry.source}"]
+    return lines + [f"note: {entry.note}"] * bool(entry.note)
+
+
+def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
+    """Name, value, range, confidence, source and note of a figure."""
+    at = numbered.setdefault(figure.source, len(numbered) + 1)
+    name = figure.name.replace("crowd_byte_s", "crowd")
+    for ending, word in _WORDS.items():
+        name = name.removesuffix(ending) + word * name.endswith(ending)
+    disagree = figure.low < figure.high
+    span = f"{_plain(figure, figure.low)} to {_plain(figure, figure.high)}"
+    return (
+        name.replace("_", " "),
+        f"{_plain(figure, figure.value)} {_FACTORS[figure.unit][1]}".strip(),
+        span if disagree else "",
+        figure.confidence,
+        f"[{at}]",
+        figure.note,
+    )
+
+
+def _plain(figure: Figure, value: float) -> str:
+    number = value * _FACTORS[figure.unit][0]
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
+def _sheet(item: Entry | Chip, chips: int | None) -> dict[str, str]:
+    """Attributes of an entry, by name, to stand in a column."""
+    if isinstance(item, Chip):
+        rows = [_row(each, {}) for each in item.figures]
+        found = {"": item.name, "vendor": item.vendor}
+        found |= {name: f"{value} ({span})" if span else value
+                  for name, value, span, *_ in rows}  # fmt: skip
+        if item.prices:
+            costs = [price.usd_per_hour for price in item.prices]
+            found["USD/h"] = f"{min(costs):.3g} to {max(costs):.3g}"
+        return found
+    fabric = item.fabric
+    if chips is not None:
+        fabric = place(fabric, chips * item.ranks_per_chip)
+    found = {
+        "": fabric.name,
+        "chip": item.chip or "-",
+        "ranks of a chip": str(item.ranks_per_chip),
+        "strategies": ", ".join(fabric.strategies),
+        "launch": f"{max(map(float, fabric.launch_s.values())) * 1e6:.3g} us",
+    }
+    for at, level in enumerate(fabric.levels):
+        name, *rest = level.words()
+        for part, words in zip(
+            ("", " links", " of each", " latency"), rest, strict=True
+        ):
+            found[f"level {at + 1}{part}"] = f"{name}: {words}" if not part else words
+    return found
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Align columns; the last is left as long as it is."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
