@@ -34,18 +34,33 @@ class Group:
 def capacities(levels: Sequence[Level], ranks: Numeric) -> Array:
     """Members that a job of so many ranks has of each level, innermost first, (..., L).
 
-    The outermost level takes what is left, however many that are; the sides of a torus
-    that grow are as near to a cube as whole numbers allow.
+    Inner levels fill up first, the sides of a torus as near to each other as whole
+    numbers allow; the outermost level (or torus) takes what is left, however much.
     """
     rest = np.asarray(ranks, float)
-    growing = [at for at, level in enumerate(levels) if level.grows]
+    domain = [level.domain or level.name for level in levels]
     found: list[Array] = []
     for at, level in enumerate(levels):
-        if not level.grows:
-            here = np.clip(np.floor(rest), 1.0, float(level.capacity))
+        last, limit = domain[at] == domain[-1], float(np.asarray(level.capacity))
+        left = sum(
+            other.grows and domain[k] == domain[at]
+            for k, other in enumerate(levels)
+            if k >= at
+        )
+        if at == len(levels) - 1 and level.grows:
+            here = rest
+        elif level.grows and last:
+            here = np.ceil(rest ** (1.0 / left) - 1e-6)
+        elif level.grows:
+            sides = [
+                float(np.asarray(other.capacity))
+                for k, other in enumerate(levels)
+                if k >= at and domain[k] == domain[at]
+            ]
+            inside = np.minimum(rest, np.prod(sides))
+            here = np.clip(np.ceil(inside ** (1.0 / left) - 1e-6), 1.0, limit)
         else:
-            sides = len([each for each in growing if each >= at])
-            here = np.ceil(rest ** (1.0 / sides) - 1e-6) if sides > 1 else rest
+            here = np.clip(np.floor(rest), 1.0, limit)
         found.append(np.maximum(here, 1.0))
         rest = np.maximum(rest / np.maximum(here, 1.0), 1.0)
     return np.stack(found, axis=-1)

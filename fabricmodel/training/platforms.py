@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fabricmodel.catalog.chips import Chip, load_chip
-from fabricmodel.catalog.loader import list_fabrics, load_entry, read_entries
+from fabricmodel.catalog.loader import load_entry
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import balanced
@@ -35,6 +35,7 @@ class Platform:
       chip: the accelerator.
       fabric: what connects it.
       ranks_per_chip: ranks that a chip runs.
+      counts_dies: whether runs may count the dies of a package as chips.
       known: whether chip and fabric are in the tables, rather than made from a peak.
     """
 
@@ -43,6 +44,7 @@ class Platform:
     chip: Chip
     fabric: Fabric
     ranks_per_chip: float = 1.0
+    counts_dies: bool = False
     known: bool = True
 
     @property
@@ -107,7 +109,7 @@ def platform_of(
 
     >>> found = platform_of("H100-SXM-80GB (GCP A3, 1.6 Tb/s TCPX)")
     >>> found.name, found.chip.name, found.fabric.name
-    ('h100-tcpx', 'h100', 'h100-infiniband')
+    ('h100-tcpx', 'h100', 'h100-gcp-a3')
     """
     tables = _tables()
     for name, entry in tables.items():
@@ -136,7 +138,7 @@ def platform_of(
     for name, entry in tables.items():
         if found.name in entry["chips"]:
             return _build(name, entry, found)
-    entry = {"fabrics": ["generic-cluster"]}
+    entry = {"fabric": "generic-cluster"}
     return dataclasses.replace(_build(found.name, entry, found), known=False)
 
 
@@ -171,35 +173,33 @@ def _made_up(name: str, peak_flops: float) -> Chip:
 
 
 def _build(name: str, entry: Mapping[str, Any], chip: Chip) -> Platform:
-    known, own = set(list_fabrics()), _own_fabrics()
-    chosen = next(each for each in entry["fabrics"] if each in known or each in own)
-    made = own[chosen] if chosen in own else load_entry(chosen)
-    fabric = made.fabric
-    if chosen != entry["fabrics"][0] or len(entry["fabrics"]) == 1:
-        fabric = _with_bandwidths(fabric, entry)
+    made = load_entry(entry["fabric"])
     return Platform(
         name=name,
         family=entry.get("family", name),
         chip=chip,
-        fabric=fabric,
+        fabric=made.fabric,
         ranks_per_chip=float(made.ranks_per_chip),
+        counts_dies=bool(entry.get("counts_dies", False)),
     )
 
 
-def _with_bandwidths(fabric: Fabric, entry: Mapping[str, Any]) -> Fabric:
-    """Replace the bandwidths inside and outside a node, crowding in proportion."""
+def load_platform(name: str) -> Platform:
+    """Load a platform by its name in the table, with its first chip.
 
-    def scaled(level, GBps):
-        if GBps is None:
-            return level
-        byte_s = 1e-9 / GBps
-        crowd = level.crowd_byte_s / level.byte_s * byte_s
-        return dataclasses.replace(level, byte_s=byte_s, crowd_byte_s=crowd)
+    Raises:
+      FabricError: for a name that is not in the table.
 
-    *inner, outer = fabric.levels
-    levels = [scaled(level, entry.get("inner_GBps")) for level in inner]
-    levels.append(scaled(outer, entry.get("outer_GBps")))
-    return dataclasses.replace(fabric, levels=tuple(levels))
+    >>> load_platform("trn2").fabric.name
+    'trn2-ultracluster'
+    """
+    tables = _tables()
+    if name not in tables:
+        raise FabricError(
+            "platform", f"{name!r} is not known", f"Name one of {', '.join(tables)}"
+        )
+    entry = tables[name]
+    return _build(name, entry, load_chip((entry["chips"] or [entry.get("chip")])[0]))
 
 
 def sliced(fabric: Fabric, ranks: int) -> Fabric:
@@ -207,14 +207,16 @@ def sliced(fabric: Fabric, ranks: int) -> Fabric:
 
     The sides of a torus become as near to each other as whole numbers allow.
 
-    >>> slices = sliced(_own_fabrics()["tpu-2d"].fabric, 64)
+    >>> slices = sliced(load_platform("tpu-v5e").fabric, 64)
     >>> [float(level.capacity) for level in slices.levels]
     [8.0, 8.0, 1.0]
     """
     *inner, outer = fabric.levels
     sides = balanced(ranks, len(inner))
     levels = [
-        dataclasses.replace(level, capacity=float(side), members=float(side))
+        dataclasses.replace(
+            level, capacity=float(side), members=float(side), grows=False
+        )
         for level, side in zip(inner, sides, strict=True)
     ]
     outer = dataclasses.replace(
@@ -227,9 +229,3 @@ def sliced(fabric: Fabric, ranks: int) -> Fabric:
 def _tables() -> Mapping[str, Mapping[str, Any]]:
     file = resources.files("fabricmodel.training") / "data" / "platforms.toml"
     return tomllib.loads(file.read_text(encoding="utf-8"))["platforms"]
-
-
-@cache
-def _own_fabrics():
-    file = resources.files("fabricmodel.training") / "data" / "fabrics.toml"
-    return read_entries(file.read_text(encoding="utf-8"), "fabrics.toml")

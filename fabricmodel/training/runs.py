@@ -193,6 +193,10 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
     chips = _chips(cells, platform, assumed)
     tokens, step_s, origin = _measured(cells, work, recipe, chips, assumed)
     ranks = chips * platform.ranks_per_chip
+    product = math.prod(cells[key] or 1.0 for key in ("tp", "pp", "dp", "cp"))
+    if platform.counts_dies and abs(product / chips - 1.0) < 0.02:
+        ranks = chips
+        assumed.append("a chip of the table is one die")
     layout = _layout(cells, work, recipe, platform, ranks, tokens, assumed)
     slices = recipe.slices
     return dataclasses.replace(
