@@ -86,7 +86,8 @@ def memory_bytes(work: Workload, layout: Layout) -> Numeric:
 
     The first pipeline stage holds the activations of ``pp`` microbatches, a share
     ``(pp - 1) / (pp virtual)`` more when interleaved (Narayanan et al. 2021). With
-    recomputing, a layer keeps its input alone.
+    recomputing, a layer keeps its input alone. Where layers do not divide into stages,
+    the first and the last have one less (Grattafiori et al. 2024).
 
     >>> from fabricmodel.training.models import load_model
     >>> from fabricmodel.training.workload import workload
@@ -109,7 +110,9 @@ def memory_bytes(work: Workload, layout: Layout) -> Numeric:
     tokens = layout.microbatch * work.sequence / layout.cp
     split = xp.where(xp.asarray(layout.sequence_parallel) > 0, layout.tp, 1.0)
     kept = ACTIVATION_BYTES * (1.0 - layout.recompute) + 2.0 * layout.recompute
+    uneven = xp.mod(work.layers, layout.pp) > 0
     layers = work.layers / layout.pp
+    layers = xp.where(uneven, xp.maximum(layers - 1.0, 1.0), layers)
     wave = xp.minimum(layout.pp, layout.microbatches)
     wave = wave + xp.where(
         xp.asarray(layout.virtual) > 1, (layout.pp - 1.0) / layout.virtual, 0.0
@@ -170,6 +173,8 @@ stages. Use a divisor of 32.
     for field, amount, parts, what, into in rules:
         if amount is None or (field == "cp" and layout.cp == 1):
             continue
+        if field == "pp" and (float(amount) + 2.0) % float(parts) == 0:
+            continue  # the embedding and the head stand in for a layer each
         if float(amount) % float(parts):
             raise FabricModelError(
                 f"layout.{field}",

@@ -229,3 +229,12 @@ def sliced(fabric: Fabric, ranks: int) -> Fabric:
 def _tables() -> Mapping[str, Mapping[str, Any]]:
     file = resources.files("fabricmodel.training") / "data" / "platforms.toml"
     return tomllib.loads(file.read_text(encoding="utf-8"))["platforms"]
+
+
+def list_platforms() -> list[str]:
+    """Return the names of the platforms.
+
+    >>> "trn2" in list_platforms()
+    True
+    """
+    return list(_tables())
