@@ -42,6 +42,25 @@ AIR = Cooling(resistance_K_per_W=0.054)
 """HGX H100 in air runs at 54 to 72 C under sustained load (arXiv 2507.16781): 36 K over
 an inlet of 27 C at 700 W. Racks of about 40 kW."""
 
+LEAST_AIR_K_PER_W = 0.036
+"""Resistance of the largest heat sinks in air: nodes of B200 (1,000 W, 10 rack units)
+show no loss against liquid in MLPerf v5.0 and v5.1 (0.1 to 0.6 %)."""
+
+
+def designed(cooling: Cooling, power_W: float) -> Cooling:
+    """Fit a heat sink to a chip: as cool at its rating as an H100 at 700 W.
+
+    In air only down to ``LEAST_AIR_K_PER_W``; a cold plate follows the chip.
+
+    >>> round(float(designed(AIR, 1000.0).resistance_K_per_W), 3)
+    0.038
+    """
+    resistance = cooling.resistance_K_per_W * 700.0 / power_W
+    if cooling.rack_kW <= AIR.rack_kW:
+        resistance = max(float(np.asarray(resistance)), LEAST_AIR_K_PER_W)
+    return dataclasses.replace(cooling, resistance_K_per_W=resistance)
+
+
 LIQUID = Cooling(
     resistance_K_per_W=0.022, inlet_C=30.0, swing_C=1.5, spread=0.03, fan_share=0.03,
     rack_kW=130.0,
@@ -163,8 +182,8 @@ def joules_per_token(
     return pue * nodes * node_power_W(cooling, chip_W, node) / tokens_per_s
 
 
-def throttled(cooling: Cooling, derate: float) -> Cooling:
-    """Lower the limit so that a typical 700 W chip loses a share of its clock.
+def throttled(cooling: Cooling, derate: float, power_W: float = 700.0) -> Cooling:
+    """Lower the limit so that a typical chip loses a share of its clock.
 
     For asking what a claimed throttle would mean, whatever its cause.
 
@@ -173,6 +192,6 @@ def throttled(cooling: Cooling, derate: float) -> Cooling:
     0.83
     """
     share = 1.0 - derate
-    hot = cooling.inlet_C + cooling.resistance_K_per_W * power_at(700.0, share)
-    limit = hot + cooling.width_C * np.log(share / (1.0 - share))
+    rise = cooling.resistance_K_per_W * power_at(power_W, share)
+    limit = cooling.inlet_C + rise + cooling.width_C * np.log(share / derate)
     return dataclasses.replace(cooling, limit_C=limit)
