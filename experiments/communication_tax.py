@@ -1,6 +1,6 @@
 """How much of a training step is communication that nothing hides?
 
-    python -m experiments.communication_tax [--chips N ...] [--models NAME ...]
+python -m experiments.communication_tax [--chips N ...] [--models NAME ...]
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def draw(rows: list[dict[str, Any]], chips: list[int], folder: Path) -> None:
                 marker=study.MARKS[name], markersize=4, label=study.LABELS[name],
             )  # fmt: skip
             axis.fill_between(
-                x, [100 * r["tax_low"] for r in mine], [100 * r["tax_high"] for r in mine],
+                x,
+                [100 * row["tax_low"] for row in mine],
+                [100 * row["tax_high"] for row in mine],
                 color=study.COLOURS[name], alpha=0.12, linewidth=0,
             )  # fmt: skip
         axis.set_title(model, fontsize=10)
@@ -84,8 +86,8 @@ def draw(rows: list[dict[str, Any]], chips: list[int], folder: Path) -> None:
         axis.set_ylim(bottom=0)
     axes[0].set_ylabel("exposed communication, % of the step")
     handles, labels = axes[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=6, loc="lower center", bbox_to_anchor=(0.5, -0.1),
-                  frameon=False)  # fmt: skip
+    figure.legend(handles, labels, ncols=6, loc="lower center", frameon=False,
+                  bbox_to_anchor=(0.5, -0.1))  # fmt: skip
     study.save(figure, folder, "communication_tax")
 
 
@@ -100,7 +102,11 @@ def answer(rows: list[dict[str, Any]], at: int) -> str:
     growth = []
     for row in here:
         first = min(
-            (r for r in rows if (r["platform"], r["model"]) == (row["platform"], row["model"])),
+            (
+                r
+                for r in rows
+                if (r["platform"], r["model"]) == (row["platform"], row["model"])
+            ),
             key=lambda r: r["chips"],
         )
         growth.append(row["tax"] - first["tax"])
@@ -112,15 +118,18 @@ def answer(rows: list[dict[str, Any]], at: int) -> str:
     return (
         f"At {at:,} chips and the fastest layout that was found, exposed communication "
         f"is {100 * tax.min():.0f} to {100 * tax.max():.0f} % of the step, median "
-        f"{100 * np.median(tax):.0f} %. The least is {study.LABELS[best['platform']]} on "
+        f"{100 * np.median(tax):.0f} %. The least is "
+        f"{study.LABELS[best['platform']]} on "
         f"{best['model']}, the most {study.LABELS[worst['platform']]} on "
         f"{worst['model']} ({100 * worst['tax_low']:.0f} to "
         f"{100 * worst['tax_high']:.0f} %). Against the smallest job that holds the "
         f"model the share moves by {100 * np.median(growth):+.0f} points (median). The "
         f"largest cause is {largest} ({100 * causes[largest]:.0f} % of a step on "
-        "average). The tax is real, and it depends on model, layout and batch more than "
+        "average). The tax is real, and it depends on model, layout and batch "
+        "more than "
         "on the fabric's name: with all communication hidden that computation could "
-        "hide it would fall to the column `if all hidden`, and with none hidden rise to "
+        "hide it would fall to the column `if all hidden`, and with none "
+        "hidden rise to "
         "`if none hidden`."
     )
 
@@ -163,7 +172,8 @@ def main(argv: list[str] | None = None) -> int:
             options.out,
             title="The communication tax",
             question="How much of a step is communication that nothing hides, and of "
-            f"what cause? ({options.precision}; the table is for {at:,} chips. Cost has "
+            f"what cause? ({options.precision}; the table is for {at:,} chips. "
+            "Cost has "
             "the same share as time: a waiting chip is rented all the same.)",
             answer=answer(rows, at),
             table=table,
@@ -171,7 +181,8 @@ def main(argv: list[str] | None = None) -> int:
             standing="\n".join(
                 f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
             )
-            + "\n- Fabric prices are the catalogue's; overlap, dearness and crowding are "
+            + "\n- Fabric prices are the catalogue's; overlap, dearness and "
+            "crowding are "
             "fitted where runs are published. Layouts are the model's own choice. "
             "Intervals hold the habits' posterior, not the choice of layout.",
             draw=lambda folder: draw(rows, options.chips, folder),

@@ -1,6 +1,6 @@
 """Does liquid cooling give density without thermal throttling, against air?
 
-    python -m experiments.cooling [--chips N] [--derate SHARE ...]
+python -m experiments.cooling [--chips N] [--derate SHARE ...]
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ COOLINGS = {"air": AIR, "liquid": LIQUID}
 
 
 def rows_of(chips: int, derates: list[float]) -> list[dict[str, Any]]:
-    """Clock of the hottest of N, temperature, density and energy, by chip and cooling."""
+    """Clock of the hottest of N, temperature, density and energy, by chip and "
+    "cooling."""
     rows = []
     for name in CHIPS:
         chip = load_chip(name)
@@ -132,8 +133,10 @@ def answer(rows: list[dict[str, Any]], chips: int) -> str:
     h100 = by["h100", "air"]["clock"], by["h100", "liquid"]["clock"]
     dense = by["h100", "liquid"]["chips_per_rack"] / by["h100", "air"]["chips_per_rack"]
     return (
-        f"Of {chips:,} chips the hottest sets the pace. In air it loses 2 % of its clock "
-        f"from about {air:.0f} W a chip, in liquid from about {liquid:.0f} W. H100 (700 "
+        f"Of {chips:,} chips the hottest sets the pace. In air it loses 2 % of "
+        "its clock "
+        f"from about {air:.0f} W a chip, in liquid from about {liquid:.0f} W. "
+        "H100 (700 "
         f"W) runs at {100 * h100[0]:.1f} % in air and {100 * h100[1]:.1f} % in liquid: "
         "no throttle worth the name, which agrees with MLPerf logs of the same chip in "
         "air and liquid (differences under 1 % on Nvidia, 1 to 5 % on AMD). The one "
@@ -173,12 +176,14 @@ def main(argv: list[str] | None = None) -> int:
             "cooling",
             options.out,
             title="Air and liquid",
-            question="Does liquid cooling give density without thermal throttling, where "
+            question="Does liquid cooling give density without thermal "
+            "throttling, where "
             "air would throttle?",
             answer=answer(rows, options.chips),
             table=table,
             rows=rows,
-            standing="- Catalogue: powers, racks, temperatures of HGX H100 in air (54 to "
+            standing="- Catalogue: powers, racks, temperatures of HGX H100 in "
+            "air (54 to "
             "72 C) and liquid (41 to 50 C), from which the resistances follow; heat "
             "sinks grow with the chip, in air down to 0.036 K/W.\n- "
             "Assumed: the limit (clock halved at 92 C), spreads between chips (6 % in "

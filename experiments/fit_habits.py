@@ -1,6 +1,6 @@
 """Fit every platform's habits to published runs, and write them as a table.
 
-    python -m experiments.fit_habits --runs FILE [--fit-max-chips N] --out habits.toml
+python -m experiments.fit_habits --runs FILE [--fit-max-chips N] --out habits.toml
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from fabricmodel.training.runs import read_runs
 _HEAD = """\
 # Habits of platforms, fitted to {rows} published training runs of at most {chips:g}
 # chips by `python -m experiments.fit_habits`: [median, log (of a share, logit) standard
-# deviation]. Runs: Megatron-LM (arXiv 2104.04473, 2205.05198 and its repository), NVIDIA
-# dgxc-benchmarking, NeMo and Megatron-Bridge performance summaries, MosaicML llm-foundry,
-# MaxText, TPU and GPU recipes, torchtitan, AWS Neuron SDK benchmarks, MLPerf logs.
+# deviation]. Runs: Megatron-LM (arXiv 2104.04473, 2205.05198 and its repository),
+# NVIDIA dgxc-benchmarking, NeMo and Megatron-Bridge performance summaries, MosaicML
+# llm-foundry, MaxText, TPU and GPU recipes, torchtitan, AWS Neuron SDK benchmarks, MLPerf logs.
 # A platform without runs of its own has the common habits, and their width.
 
 unexplained = {unexplained:.4f}

@@ -1,6 +1,6 @@
 """Can a job of so many chips run for months? Goodput against chips and restart time.
 
-    python -m experiments.months_long_run [--restart-s S ...] [--checkpoint-s S]
+python -m experiments.months_long_run [--restart-s S ...] [--checkpoint-s S]
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def published() -> list[dict[str, str]]:
             {
                 "rate of": name,
                 "interruptions": f"{mean:.0f} +- {2 * deviation:.0f} (seen: {seen})",
-                "goodput": f"{float(share.median[0]):.3f} ({float(share.low[0]):.3f} to "
+                "goodput": f"{float(share.median[0]):.3f} "
+                f"({float(share.low[0]):.3f} to "
                 f"{float(share.high[0]):.3f}; reported: above {effective:.2f})",
             }
         )
@@ -109,7 +110,8 @@ def answer(rows: list[dict[str, Any]]) -> str:
     own, *others = [chip_hours for _, chip_hours, _ in OBSERVED]
     least, most = own / max(others), own / min(others)
     return (
-        f"A job of {last:,} chips is interrupted every {60 * fast['hours_between']:.0f} "
+        f"A job of {last:,} chips is interrupted every "
+        f"{60 * fast['hours_between']:.0f} "
         "minutes at the rate of the published 54-day run, so none runs for months "
         "without stopping: what lasts is the share of useful time. With a restart of "
         f"{fast['restart_s'] / 60:g} min it is {100 * fast['goodput']:.0f} % "
@@ -117,9 +119,11 @@ def answer(rows: list[dict[str, Any]]) -> str:
         f"{slow['restart_s'] / 60:g} min {100 * slow['goodput']:.0f} % "
         f"({100 * slow['goodput_low']:.0f} to {100 * slow['goodput_high']:.0f}). The "
         "restart decides, not the checkpoint. The 54-day run is met from its own rate "
-        "by construction; from the rates of four other clusters the interruptions would "
+        "by construction; from the rates of four other clusters the "
+        "interruptions would "
         f"be {least:.1f} to {most:.1f} times as many, which is the width that a new "
-        "system starts with. Nothing is published on Trn2 or Trn3, so their stability over months "
+        "system starts with. Nothing is published on Trn2 or Trn3, so their "
+        "stability over months "
         "can't be decided from public facts."
     )
 

@@ -134,9 +134,11 @@ def answer(rows: list[dict[str, Any]]) -> str:
         + "; ".join(parts)
         + ". NeuronLink itself joins 64 chips (Trn2 UltraServer) or 144 (Trn3 Gen2), "
         "NVLink 8 or 72, and only TPU pods join thousands on one scale-up fabric; what "
-        "joins tens of thousands is EFA, InfiniBand, Ethernet or a data centre network. "
+        "joins tens of thousands is EFA, InfiniBand, Ethernet or a data centre "
+        "network. "
         "A job works 'as one' as far as its layout keeps the heavy traffic (tensor, "
-        "expert, context) inside a domain and sends outside only what computation hides "
+        "expert, context) inside a domain and sends outside only what "
+        "computation hides "
         "(gradients, pipeline). The figure shows what that discipline costs; it says "
         "nothing on failures, which `months_long_run` asks about."
     )

@@ -1,6 +1,6 @@
 """Is training 30 to 50 % better in price-performance, or 40 % cheaper, on Trainium?
 
-    python -m experiments.price_performance [--model NAME] [--chips N] [--price P=USD ...]
+python -m experiments.price_performance [--model NAME] [--chips N] [--price P=USD ...]
 """
 
 from __future__ import annotations
@@ -77,33 +77,50 @@ def rows_of(
 
 
 def compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Trn2 against every other platform and list: saving, and where it breaks even."""
-    mine = [row for row in rows if row["platform"] == "trn2"]
-    found = []
-    for own in mine:
-        for other in rows:
-            if other["platform"] == "trn2" or other["kind"] != own["kind"]:
-                if not (own["kind"] == "capacity_block" and other["kind"] == "on_demand"):
-                    continue
-                if other["platform"] == "trn2":
-                    continue
-            common = (own["usd_per_chip_hour"], own["peak_flops"],
-                      other["usd_per_chip_hour"], other["peak_flops"],
-                      other["mfu_bf16"])  # fmt: skip
-            found.append(
-                {
-                    "trn2 list": own["list"],
-                    "against": f"{study.LABELS[other['platform']]}, {other['list']}",
-                    "saving %": f"{100 * (1 - own['usd_per_million'] / other['usd_per_million']):.0f}"
-                    f" ({100 * (1 - own['usd_high'] / other['usd_low']):.0f} to "
-                    f"{100 * (1 - own['usd_low'] / other['usd_high']):.0f})",
-                    "MFU to break even": f"{break_even_utilisation(*common):.2f}",
-                    "MFU for 40 % cheaper": f"{break_even_utilisation(*common, saving=0.4):.2f}",
-                    "Trn2 $/h to break even": f"{break_even_price(other['usd_per_chip_hour'], other['tokens_per_s_chip'], own['tokens_per_s_chip']):.2f}",
-                    "Trn2 $/h for 40 %": f"{break_even_price(other['usd_per_chip_hour'], other['tokens_per_s_chip'], own['tokens_per_s_chip'], saving=0.4):.2f}",
-                }
-            )
-    return found
+    """Trn2 against every other platform on a list of the same kind, or on demand."""
+    return [
+        against(own, other)
+        for own in rows
+        if own["platform"] == "trn2"
+        for other in rows
+        if other["platform"] != "trn2"
+        and (
+            other["kind"] == own["kind"]
+            or (own["kind"], other["kind"]) == ("capacity_block", "on_demand")
+        )
+    ]
+
+
+def against(own: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Saving of one row against another, and where the two would break even."""
+    common = (
+        own["usd_per_chip_hour"], own["peak_flops"], other["usd_per_chip_hour"],
+        other["peak_flops"], other["mfu_bf16"],
+    )  # fmt: skip
+    rates = (
+        other["usd_per_chip_hour"],
+        other["tokens_per_s_chip"],
+        own["tokens_per_s_chip"],
+    )
+    saving, low, high = (
+        100.0 * (1.0 - own[mine] / other[theirs])
+        for mine, theirs in (
+            ("usd_per_million", "usd_per_million"),
+            ("usd_high", "usd_low"),
+            ("usd_low", "usd_high"),
+        )
+    )
+    even = break_even_utilisation(*common)
+    cheap = break_even_utilisation(*common, saving=0.4)
+    return {
+        "trn2 list": own["list"],
+        "against": f"{study.LABELS[other['platform']]}, {other['list']}",
+        "saving %": f"{saving:.0f} ({low:.0f} to {high:.0f})",
+        "MFU to break even": f"{even:.2f}",
+        "MFU for 40 % cheaper": f"{cheap:.2f}",
+        "Trn2 $/h to break even": f"{break_even_price(*rates):.2f}",
+        "Trn2 $/h for 40 %": f"{break_even_price(*rates, saving=0.4):.2f}",
+    }
 
 
 def draw(rows: list[dict[str, Any]], folder: Path) -> None:
@@ -117,12 +134,13 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     value = np.array([row["usd_per_million"] for row in ordered])
     ends = np.array([[r["usd_low"] for r in ordered], [r["usd_high"] for r in ordered]])
     axis.barh(
-        at, value, color=[study.COLOURS[row["platform"]] for row in ordered], alpha=0.85,
+        at, value, alpha=0.85, color=[study.COLOURS[r["platform"]] for r in ordered],
         xerr=np.abs(ends - value), error_kw={"lw": 1, "capsize": 2},
     )  # fmt: skip
     axis.set_yticks(at)
     axis.set_yticklabels(
-        [f"{study.LABELS[row['platform']]}, {row['list']}" for row in ordered], fontsize=7
+        [f"{study.LABELS[row['platform']]}, {row['list']}" for row in ordered],
+        fontsize=7,
     )
     axis.set_xlabel("US dollars for a million trained tokens (90 % interval)")
     axis.grid(True, axis="x", alpha=0.3)
@@ -141,8 +159,10 @@ def answer(found: list[dict[str, Any]]) -> str:
         f"Of {len(savings)} comparisons of a Trn2 price with another list, Trn2 is at "
         f"least 30 % cheaper for a token in {met}; savings run from "
         f"{min(savings):.0f} to {max(savings):.0f} %. Two things decide: the list (on "
-        "demand, capacity blocks and spot differ by more than the chips do), and Trn2's "
-        "utilisation, of which nothing is published. So the claim can't be decided from "
+        "demand, capacity blocks and spot differ by more than the chips do), "
+        "and Trn2's "
+        "utilisation, of which nothing is published. So the claim can't be "
+        "decided from "
         "public facts; the columns say which utilisation, or which hour price, it "
         "needs. A saving's interval holds both platforms' uncertainty."
     )
@@ -175,7 +195,8 @@ def main(argv: list[str] | None = None) -> int:
             options.out,
             title="Price-performance",
             question=f"What does a million tokens of {options.model} cost on "
-            f"{options.chips:,} chips ({options.precision}), failures included, on each "
+            f"{options.chips:,} chips ({options.precision}), failures "
+            "included, on each "
             "list? And what would Trn2 need?",
             answer=answer(found),
             table=found,

@@ -152,11 +152,16 @@ def median_and_ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def grid(
-    names: Sequence[str], models: Sequence[str], chips: Sequence[int], console: Console,
+    names: Sequence[str],
+    models: Sequence[str],
+    chips: Sequence[int],
+    console: Console,
     **options: Any,
 ) -> dict[tuple[str, str], list[Plan]]:
     """Plan every platform, model and size, with a progress bar."""
-    asked = [(name, model, size) for name in names for model in models for size in chips]
+    asked = [
+        (name, model, size) for name in names for model in models for size in chips
+    ]
     found: dict[tuple[str, str], list[Plan]] = {}
     for name, model, size in track(asked, "Planning", console=console, transient=True):
         each = plan(name, model, size, **options)
@@ -235,7 +240,9 @@ def short(count: float) -> str:
 
 def parser(name: str, text: str) -> argparse.ArgumentParser:
     """Return what every experiment on training understands."""
-    made = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=text)
+    made = argparse.ArgumentParser(
+        prog=f"python -m experiments.{name}", description=text
+    )
     made.add_argument("--out", type=Path, default=Path("out") / name, metavar="DIR")
     made.add_argument(
         "--precision", default="bf16", choices=("bf16", "fp8"),

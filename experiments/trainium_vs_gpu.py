@@ -1,6 +1,6 @@
 """The same model on Trainium and on GPUs, at equal cost and at equal power.
 
-    python -m experiments.trainium_vs_gpu [--models NAME ...] [--usd-per-hour X] [--MW X]
+python -m experiments.trainium_vs_gpu [--models NAME ...] [--usd-per-hour X] [--MW X]
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def watts_of(plan: study.Plan, share: float = 0.85) -> float | None:
     if rated is None:
         return None
     cooling = LIQUID if plan.name in WATERED else AIR
-    return float(np.asarray(node_power_W(cooling, share * float(np.asarray(rated))))) / 8
+    return (
+        float(np.asarray(node_power_W(cooling, share * float(np.asarray(rated))))) / 8
+    )
 
 
 def usd_of(plan: study.Plan) -> tuple[float, str] | None:
@@ -154,7 +156,10 @@ def answer(rows: list[dict[str, Any]]) -> str:
         for basis in ("power", "cost"):
             ratio, low, high = [], [], []
             for model in dict.fromkeys(row["model"] for row in rows):
-                mine, base = _one(rows, model, basis, name), _one(rows, model, basis, "h100")
+                mine, base = (
+                    _one(rows, model, basis, name),
+                    _one(rows, model, basis, "h100"),
+                )
                 if mine and base:
                     ratio.append(mine["tokens_per_s"] / base["tokens_per_s"])
                     low.append(mine["low"] / base["high"])
@@ -166,15 +171,20 @@ def answer(rows: list[dict[str, Any]]) -> str:
                 )
     return (
         "Tokens against H100 (median over the models; the range holds both sides' "
-        "uncertainty): " + "; ".join(parts) + ". Where a range holds 1, public facts do "
-        "not decide. A platform without a bar at equal cost has no listed price (Trn3). "
+        "uncertainty): "
+        + "; ".join(parts)
+        + ". Where a range holds 1, public facts do "
+        "not decide. A platform without a bar at equal cost has no listed "
+        "price (Trn3). "
         "Trn3 has the bf16 rate of Trn2: its case is fp8 (`--precision fp8`)."
     )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, plan and write."""
-    parser = study.parser("trainium_vs_gpu", "Trainium and GPUs at equal cost and power.")
+    parser = study.parser(
+        "trainium_vs_gpu", "Trainium and GPUs at equal cost and power."
+    )
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--platforms", nargs="+", default=list(PLATFORMS))
     parser.add_argument("--usd-per-hour", type=float, default=5000.0)
@@ -210,7 +220,8 @@ def main(argv: list[str] | None = None) -> int:
             "trainium_vs_gpu",
             options.out,
             title="Trainium and GPUs",
-            question=f"How many tokens a second does {options.MW:g} MW at the meter buy, "
+            question=f"How many tokens a second does {options.MW:g} MW at the "
+            "meter buy, "
             f"and how many ${options.usd_per_hour:,.0f} an hour? ({options.precision})",
             answer=answer(rows),
             table=table,
@@ -218,7 +229,8 @@ def main(argv: list[str] | None = None) -> int:
             standing="\n".join(
                 f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
             )
-            + "\n- Power: chips at 85 % of their rating, 1.5 kW of host for eight, fans "
+            + "\n- Power: chips at 85 % of their rating, 1.5 kW of host for "
+            "eight, fans "
             "or pumps, PUE 1.15. Prices: capacity blocks where listed, else on demand; "
             "lists of different dates are compared, as a buyer would have to.",
             draw=lambda folder: draw(rows, folder),

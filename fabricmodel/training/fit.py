@@ -84,7 +84,7 @@ class FittedTraining:
         """
         terms, jacobian = self._physics(runs)
         where = _columns(self.space, runs)
-        physics = sum(terms.values())
+        physics = np.sum([*terms.values()], axis=0)
         before, now = mixed.likeness(self.seen), mixed.likeness(runs)
         logs = jnp.asarray(self.sizes)
         known = self.noise[_columns(self.space, self.seen)["software"]]
@@ -247,7 +247,9 @@ def _losses(
 
     def loss(point: Array) -> Array:
         theta, effects, noise = _unpack(space, point)
-        residual = seen.logs - _log_step(space, seen.rows, seen.where, theta)
+        residual = jnp.asarray(seen.logs) - _log_step(
+            space, seen.rows, seen.where, theta
+        )
         own = noise[seen.where["software"]] / weights
         matrix = mixed.covariance(seen.kernels, effects, own)
         data = mixed.negative_log_density(matrix, residual)
@@ -267,25 +269,22 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
         kernels=mixed.same(alike, alike),
         logs=np.log([float(run.step_s or 0.0) for run in runs]),
     )
-    shared = len(mixed.EFFECTS)
-    point = np.zeros(space.size + shared + 1 + len(space.softwares))
-    weights = jnp.ones(len(runs))
-    solution = None
+    size = space.size + len(mixed.EFFECTS) + 1 + len(space.softwares)
+    point, weights, converged = np.zeros(size), jnp.ones(len(runs)), False
     for turn in range(ROUNDS):
+        if turn:
+            _, _, own, matrix, residual = _state(space, seen, weights, point)
+            weights = _weights(matrix, residual, weights, own)
         solution = minimise(
             partial(_losses, space, seen, weights),
             point[None, :],
-            adam_steps=25 if turn == 0 else 0,
-            lbfgs_steps=150 if turn == 0 else 50,
+            adam_steps=0 if turn else 25,
+            lbfgs_steps=50 if turn else 150,
             tolerance=0.3,
         )
-        point = solution.point
-        theta, effects, noise = _unpack(space, jnp.asarray(point))
-        residual = seen.logs - _log_step(space, rows, where, theta)
-        own = noise[where["software"]]
-        matrix = mixed.covariance(seen.kernels, effects, own / weights)
-        if turn < ROUNDS - 1:
-            weights = _weights(matrix, residual, weights, own)
+        point, converged = solution.point, solution.converged
+    theta, effects, _, matrix, residual = _state(space, seen, weights, point)
+    noise = _unpack(space, jnp.asarray(point))[2]
     jacobian = _jacobian(space, rows, where, theta)
     precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
     return FittedTraining(
@@ -299,8 +298,19 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
         residual=np.asarray(residual),
         jacobian=np.asarray(jacobian),
         inflation=1.0,
-        converged=bool(solution and solution.converged),
+        converged=converged,
     )
+
+
+def _state(
+    space: Space, seen: _Seen, weights: Array, point: np.ndarray
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Theta, effects, own noise, covariance and residual at a point."""
+    theta, effects, noise = _unpack(space, jnp.asarray(point))
+    residual = jnp.asarray(seen.logs) - _log_step(space, seen.rows, seen.where, theta)
+    own = noise[seen.where["software"]]
+    matrix = mixed.covariance(seen.kernels, effects, own / weights)
+    return theta, effects, own, matrix, residual
 
 
 def _weights(matrix: Array, residual: Array, weights: Array, own: Array) -> Array:

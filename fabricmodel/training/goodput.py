@@ -98,9 +98,7 @@ def goodput(
     return jnp.asarray(interval_s / wall)
 
 
-def short_of_spares(
-    reliability: Reliability, chips: Numeric, spares: Numeric
-) -> Array:
+def short_of_spares(reliability: Reliability, chips: Numeric, spares: Numeric) -> Array:
     """Probability that a failure finds no spare: at least ``spares`` under repair.
 
     >>> job = Reliability(repair_hours=24.0)

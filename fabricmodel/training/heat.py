@@ -73,7 +73,7 @@ IDLE = 0.25
 
 
 def power_at(power_W: Numeric, clock: Numeric) -> Numeric:
-    """Power at a share of the full clock: voltage follows, so the rest goes as its cube.
+    """Power at a share of the full clock: voltage follows, so it goes as the cube.
 
     >>> round(power_at(1000.0, 0.8), 1)
     634.0
@@ -125,8 +125,8 @@ def clock(cooling: Cooling, power_W: Numeric, inlet_C: Numeric, slow: Numeric) -
 def temperature_C(cooling: Cooling, power_W: Numeric) -> Array:
     """Of a typical chip in the middle of the day.
 
-    >>> round(float(temperature_C(AIR, 700.0))), round(float(temperature_C(LIQUID, 700.0)))
-    (65, 45)
+    >>> [round(float(temperature_C(each, 700.0))) for each in (AIR, LIQUID)]
+    [65, 45]
     """
     share = clock(cooling, power_W, cooling.inlet_C, 1.0)
     return cooling.inlet_C + cooling.resistance_K_per_W * power_at(power_W, share)
@@ -146,9 +146,7 @@ def pace(cooling: Cooling, power_W: Numeric, chips: Numeric, hours: int = 24) ->
     inlet = cooling.inlet_C + cooling.swing_C * np.sin(hour)
     slow = 1.0 + cooling.spread * slowest_of(jnp.asarray(chips, float))
     shaped = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], cooling)
-    return clock(
-        shaped, jnp.asarray(power_W, float)[..., None], inlet, slow[..., None]
-    )
+    return clock(shaped, jnp.asarray(power_W, float)[..., None], inlet, slow[..., None])
 
 
 def node_power_W(

@@ -89,8 +89,10 @@ def break_even_price(
     >>> round(break_even_price(6.88, 1121.0, 560.5, saving=0.4), 3)
     2.064
     """
-    return (1.0 - saving) * other_usd_per_hour * (
-        tokens_per_s_chip / other_tokens_per_s_chip
+    return (
+        (1.0 - saving)
+        * other_usd_per_hour
+        * (tokens_per_s_chip / other_tokens_per_s_chip)
     )
 
 

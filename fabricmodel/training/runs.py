@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from fabricmodel.errors import FabricModelError, MeasurementError
+from fabricmodel.training.cells import COLUMNS, clean
 from fabricmodel.training.layout import Layout
 from fabricmodel.training.platforms import Platform, platform_of
 from fabricmodel.training.recipes import Recipe, default_layout, recipe_of
@@ -27,39 +28,6 @@ from fabricmodel.training.workload import (
     workload_of_size,
 )
 
-COLUMNS = (
-    "run", "source", "model_params_total", "model_params_active", "layers", "d_model",
-    "heads", "kv_heads", "d_ff", "vocab", "seq_len", "global_batch_tokens", "chip",
-    "num_chips", "tp", "pp", "dp", "ep", "cp", "microbatch", "precision",
-    "tokens_per_s", "tflops_per_chip", "mfu", "step_time_s", "notes", "group",
-    "flops_convention", "bf16_peak_tflops_used",
-)  # fmt: skip
-"""Columns that are read; a table may lack any but ``chip`` and have others."""
-
-_PLAUSIBLE: dict[str, tuple[float, float]] = {
-    "model_params_total": (1e4, 1e15),
-    "model_params_active": (1e4, 1e15),
-    "layers": (1.0, 1e4),
-    "d_model": (8.0, 1e6),
-    "heads": (1.0, 1e4),
-    "kv_heads": (1.0, 1e4),
-    "d_ff": (8.0, 1e7),
-    "vocab": (16.0, 1e7),
-    "seq_len": (1.0, 1e9),
-    "global_batch_tokens": (1.0, 1e12),
-    "num_chips": (1.0, 1e8),
-    "tokens_per_s": (1e-3, 1e15),
-    "tflops_per_chip": (1e-3, 1e6),
-    "mfu": (1e-4, 2.0),
-    "step_time_s": (1e-6, 1e7),
-    "bf16_peak_tflops_used": (0.1, 1e6),
-    "microbatch": (1e-4, 1e7),
-    **dict.fromkeys(("tp", "pp", "dp", "ep", "cp"), (1.0, 1e7)),
-}
-"""Least and greatest value of each number that a real run could have."""
-
-_OUTCOMES = ("tokens_per_s", "tflops_per_chip", "mfu", "step_time_s")
-_TEXT = {"run", "source", "chip", "precision", "notes", "group", "flops_convention"}
 _SEQUENCE = 4096.0  # tokens, where a row gives no length
 
 
@@ -111,7 +79,7 @@ def read_runs(path: str | os.PathLike[str]) -> tuple[pl.DataFrame, list[Run]]:
     """
     place = str(Path(path))
     try:
-        frame = pl.read_csv(path, infer_schema_length=None, ignore_errors=False)
+        frame = pl.read_csv(place, infer_schema_length=None, ignore_errors=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise MeasurementError(
             place, f"can't be read as CSV: {error}", "Give a CSV file of runs"
@@ -125,7 +93,7 @@ def read_runs(path: str | os.PathLike[str]) -> tuple[pl.DataFrame, list[Run]]:
 
 def read_run(index: int, row: Mapping[str, Any]) -> Run:
     """Read one row; never raises, an unusable row carries its reason."""
-    cells, passed, odd = _clean(row)
+    cells, passed, odd = clean(row)
     name = cells["run"] or f"row {index + 1}"
     plain = Run(
         row=index,
@@ -142,40 +110,6 @@ def read_run(index: int, row: Mapping[str, Any]) -> Run:
         return dataclasses.replace(plain, reason=str(error))
     except FabricModelError as error:
         return dataclasses.replace(plain, reason=f"{error.place}: {error.what}")
-
-
-def _clean(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], str]:
-    """Read the cells: texts as texts, numbers as floats or None where not given.
-
-    Returns them with what was passed over (a word or 0 where a number belongs, an
-    outcome that can't be), and with why the row can't be used (a size that can't be).
-    """
-    cells: dict[str, Any] = {}
-    passed: list[str] = []
-    odd = ""
-    for name in COLUMNS:
-        value = row.get(name)
-        if name in _TEXT:
-            cells[name] = "" if value is None else str(value).strip()
-            continue
-        cells[name] = None
-        if value is None or not str(value).strip():
-            continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            passed.append(f"{name} {value!r} passed over")
-            continue
-        if math.isnan(number) or number == 0.0:
-            continue
-        low, high = _PLAUSIBLE[name]
-        if low <= number <= high:
-            cells[name] = number
-        elif name in _OUTCOMES:
-            passed.append(f"{name} {number:g} passed over")
-        else:
-            odd = odd or f"{name} is {number:g}, not within {low:g} to {high:g}"
-    return cells, passed, odd
 
 
 def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
@@ -241,7 +175,7 @@ def _work(cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]) -> Workl
         shape = [None]
         assumed.append("printed shape set aside: it does not make the printed size")
         cells = {**cells, "layers": None, "d_model": None}
-    if any(value is None for value in shape):
+    if any(value is None for value in shape) or len(shape) < 4:
         if total is None and cells["tflops_per_chip"] and cells["tokens_per_s"]:
             per_token = cells["tflops_per_chip"] * 1e12 * (cells["num_chips"] or 0.0)
             active = 0.9 * per_token / cells["tokens_per_s"] / 6.0
@@ -258,7 +192,7 @@ def _work(cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]) -> Workl
             layers=cells["layers"],
             width=cells["d_model"],
         )
-    layers, width, heads, feed_forward = shape
+    layers, width, heads, feed_forward = (float(value or 0.0) for value in shape)
     model = Transformer(
         layers=layers,
         width=width,
@@ -285,11 +219,13 @@ def _work(cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]) -> Workl
     return with_sizes(work, total, active)
 
 
-def _fits(shape: Sequence[float], total: float | None, active: float | None) -> bool:
+def _fits(
+    shape: Sequence[float | None], total: float | None, active: float | None
+) -> bool:
     """Whether a printed shape could make the printed size, within a factor of 3."""
     if total is None:
         return True
-    layers, width, _, feed_forward = shape
+    layers, width, _, feed_forward = (float(value or 0.0) for value in shape)
     dense = layers * width * (4.0 * width + 2.5 * feed_forward)
     least = 0.1 * (active or total) if (active or total) < 0.9 * total else total / 3.0
     return least <= dense <= 3.0 * total

@@ -63,8 +63,8 @@ def valid_layouts(
 
     Tensor, context and expert degrees are powers of two; pipeline stages divide the
     layers, or the layers and the two of embedding and head; microbatches of 1, 2 and 4
-    sequences; plain pipelines and the most interleaved; gradients and optimiser sharded, or weights too;
-    with and without recomputing.
+    sequences; plain pipelines and the most interleaved; gradients and optimiser
+    sharded, or weights too; with and without recomputing.
 
     Args:
       model, work: what is trained.
@@ -104,7 +104,9 @@ def valid_layouts(
             for virtual, zero, again in product(virtuals, (2, 3), (0.0, 1.0)):
                 if zero == 3 and pp > 1:
                     continue  # gathers every layer for every microbatch: never faster
-                rows.append((tp, cp, pp, dp, ep, microbatch, count, virtual, zero, again))
+                rows.append(
+                    (tp, cp, pp, dp, ep, microbatch, count, virtual, zero, again)
+                )
     if not rows:
         return Layout(tp=np.zeros(0)), 0
     names = (
@@ -139,9 +141,7 @@ def evaluate(
     spent = price(platform.fabric, ranks, wanted)
     causes = {name: each.cause for name, each in wanted.items()}
     machine = platform.machine(precision)
-    terms = _terms(
-        work, layout, machine, habits, spent, causes=tuple(causes.items())
-    )
+    terms = _terms(work, layout, machine, habits, spent, causes=tuple(causes.items()))
     return {name: np.asarray(value) for name, value in terms.items()}
 
 
@@ -194,6 +194,8 @@ def search(
     return Found(
         layout=take(layout, order),
         step_s=step_s[order],
-        terms={name: np.broadcast_to(v, step_s.shape)[order] for name, v in terms.items()},
+        terms={
+            name: np.broadcast_to(v, step_s.shape)[order] for name, v in terms.items()
+        },
         tried=tried,
     )

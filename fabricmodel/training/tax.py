@@ -14,9 +14,9 @@ from fabricmodel.training.traffic import CAUSES
 from fabricmodel.training.workload import Workload
 
 WAITING_POWER = 0.85
-"""Power of a chip that waits for the network, against one that computes: going from 128
-to 2,048 GPUs power fell by 5.9 % while throughput fell by 37 % (FAIR, arXiv 2411.13055),
-so what the waiting third drew was 1 - 0.059 / 0.37 = 0.84 of full power."""
+"""Power of a chip that waits for the network, against one that computes: from 128 to
+2,048 GPUs power fell by 5.9 % and throughput by 37 % (FAIR, arXiv 2411.13055), so the
+waiting third drew 1 - 0.059 / 0.37 = 0.84 of full power."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,9 @@ def communication_tax(
     all_hidden = dict.fromkeys(CAUSES, 1.0)
     least = shares(dataclasses.replace(habits, hidden=all_hidden))[2]
     most = shares(dataclasses.replace(habits, hidden=dict.fromkeys(CAUSES, 0.0)))[2]
-    cheap = {k: v * (0.0 if "latency" in k else 1.0) for k, v in habits.dearness.items()}
+    cheap = {
+        k: v * (0.0 if "latency" in k else 1.0) for k, v in habits.dearness.items()
+    }
     wire = evaluate(
         platform, work, layout, dataclasses.replace(habits, dearness=cheap), precision
     )

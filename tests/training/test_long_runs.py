@@ -29,7 +29,9 @@ from fabricmodel.training.price import (
 )
 
 
-def simulated(job: Reliability, chips: float, interval_s: float, seed: int = 0) -> float:
+def simulated(
+    job: Reliability, chips: float, interval_s: float, seed: int = 0
+) -> float:
     """Goodput of a run that is played out, failure by failure."""
     random = np.random.default_rng(seed)
     between = float(mean_time_between_s(job, chips))
@@ -50,7 +52,9 @@ def simulated(job: Reliability, chips: float, interval_s: float, seed: int = 0) 
     return useful / wall
 
 
-@pytest.mark.parametrize(("chips", "restart"), [(1e4, 300.0), (1e5, 120.0), (1e5, 600.0)])
+@pytest.mark.parametrize(
+    ("chips", "restart"), [(1e4, 300.0), (1e5, 120.0), (1e5, 600.0)]
+)
 def test_goodput_is_that_of_a_run_played_out(chips, restart):
     job = Reliability(restart_s=restart, checkpoint_s=20.0)
     interval = float(best_interval_s(job, chips, 1e5))
@@ -106,7 +110,9 @@ def test_more_chips_and_slower_restarts_cost_goodput():
     size = np.array([1e3, 1e4, 1e5])
     found = outlook(Reliability(), size, spares=size)
     assert np.all(np.diff(found.median) < 0)
-    slow = outlook(dataclasses.replace(Reliability(), restart_s=1800.0), size, spares=size)
+    slow = outlook(
+        dataclasses.replace(Reliability(), restart_s=1800.0), size, spares=size
+    )
     assert np.all(slow.median < found.median)
     assert np.all((found.low < found.median) & (found.median < found.high))
 
