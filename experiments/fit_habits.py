@@ -25,7 +25,8 @@ _HEAD = """\
 # chips by `python -m experiments.fit_habits`: [median, log (of a share, logit) standard
 # deviation]. Runs: Megatron-LM (arXiv 2104.04473, 2205.05198 and its repository),
 # NVIDIA dgxc-benchmarking, NeMo and Megatron-Bridge performance summaries, MosaicML
-# llm-foundry, MaxText, TPU and GPU recipes, torchtitan, AWS Neuron SDK benchmarks, MLPerf logs.
+# llm-foundry, MaxText, TPU and GPU recipes, torchtitan, AWS Neuron SDK benchmarks,
+# MLPerf logs.
 # A platform without runs of its own has the common habits, and their width.
 
 unexplained = {unexplained:.4f}

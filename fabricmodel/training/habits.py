@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import jax
 import numpy as np
 
 from fabricmodel.errors import FabricError
@@ -32,7 +33,8 @@ def load_habits(platform: str, precision: str = "bf16") -> Habits:
     >>> 0.3 < float(load_habits("h100").matrix) < 1.1
     True
     """
-    return drawn_habits(platform, precision, np.zeros((1, len(BELIEFS) + 1)))
+    median = drawn_habits(platform, precision, np.zeros((1, len(BELIEFS) + 1)))
+    return jax.tree.map(lambda leaf: float(leaf[0, 0]), median)
 
 
 def drawn_habits(platform: str, precision: str, draws: np.ndarray) -> Habits:
@@ -63,12 +65,8 @@ def drawn_habits(platform: str, precision: str, draws: np.ndarray) -> Habits:
             values[name] = median * np.exp(moved)
     late, spread = known.get(f"precision.{precision}", [0.0, 0.15])
     values["matrix"] = values["matrix"] * np.exp(late + spread * draws[:, -1, None])
-    plain = {key: value for key, value in values.items() if "." not in key}
-    if len(draws) == 1 and not draws.any():
-        plain = {key: float(value[0, 0]) for key, value in plain.items()}
-        values = {key: float(value[0, 0]) for key, value in values.items()}
     return Habits(
-        **plain,
+        **{key: value for key, value in values.items() if "." not in key},
         hidden={cause: values[f"hidden.{cause}"] for cause in CAUSES},
         dearness={kind: values[f"dearness.{kind}"] for kind in KINDS},
     )

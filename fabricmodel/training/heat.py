@@ -129,7 +129,8 @@ def temperature_C(cooling: Cooling, power_W: Numeric) -> Array:
     [65, 45]
     """
     share = clock(cooling, power_W, cooling.inlet_C, 1.0)
-    return cooling.inlet_C + cooling.resistance_K_per_W * power_at(power_W, share)
+    rise = cooling.resistance_K_per_W * power_at(power_W, share)
+    return jnp.asarray(cooling.inlet_C + rise)
 
 
 def pace(cooling: Cooling, power_W: Numeric, chips: Numeric, hours: int = 24) -> Array:

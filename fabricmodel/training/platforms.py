@@ -199,7 +199,7 @@ def load_platform(name: str) -> Platform:
             "platform", f"{name!r} is not known", f"Name one of {', '.join(tables)}"
         )
     entry = tables[name]
-    return _build(name, entry, load_chip((entry["chips"] or [entry.get("chip")])[0]))
+    return _build(name, entry, load_chip((entry["chips"] or [entry["chip"]])[0]))
 
 
 def sliced(fabric: Fabric, ranks: int) -> Fabric:

@@ -237,8 +237,8 @@ def _with_experts(model: Transformer, total: float, active: float) -> Transforme
     The printed width is that of one expert, or of a dense block of the same model: then
     the experts that would fit are fewer than one token's choice, and they are narrower.
     """
-    one = 3.0 * model.width * model.feed_forward * model.layers
-    base = dataclasses.replace(model, experts=1.0, feed_forward=0.0).parameters
+    one = float(3.0 * model.width * model.feed_forward * model.layers)
+    base = float(dataclasses.replace(model, experts=1.0, feed_forward=0.0).parameters)
     chosen = max((active - base) / one, 0.05)
     spread = (total - active) / one + chosen
     if chosen >= 1.5:
@@ -288,7 +288,7 @@ def _measured(
         tokens = cells["dp"] * cells["microbatch"] * recipe.accumulate * work.sequence
         assumed.append("batch from dp x microbatch x accumulation")
     if tokens is None and step is not None and (rate or job):
-        tokens = step * (rate or job / flops)
+        tokens = step * (rate or (job or 0.0) / flops)
         assumed.append("batch from the published rate x the published step")
     if tokens is None:
         raise Unusable("the global batch is not given and can't be worked out")

@@ -176,7 +176,7 @@ def communication(
     habits: Habits, spent: Mapping[str, Spent], causes: Mapping[str, str]
 ) -> dict[str, Array]:
     """Seconds of communication of each cause, hidden or not."""
-    total = dict.fromkeys(CAUSES, jnp.zeros(()))
+    total: dict[str, Array] = {cause: jnp.zeros(()) for cause in CAUSES}
     for name, each in spent.items():
         crowd = 1.0 + habits.crowding * each.doublings
         parts = [

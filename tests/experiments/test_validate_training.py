@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "training"))
 
-import sample
+import sample  # pyright: ignore[reportMissingImports]
 
 from experiments import validate_training
 

@@ -49,7 +49,7 @@ def simulated(
                 wall += job.restart_s
                 break
             wall = next_failure
-    return useful / wall
+    return float(useful / wall)
 
 
 @pytest.mark.parametrize(
