@@ -11,8 +11,9 @@ import numpy as np
 
 from fabricmodel.errors import FabricModelError
 from fabricmodel.training.layout import Layout, memory_bytes
+from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.platforms import Platform
-from fabricmodel.training.pricing import Spent, price
+from fabricmodel.training.pricing import Spent, padded, price
 from fabricmodel.training.step import Habits, Machine, step_terms
 from fabricmodel.training.traffic import traffic
 from fabricmodel.training.workload import Transformer, Workload
@@ -136,13 +137,36 @@ def evaluate(
       work: what is trained; layout: leaves of shape (n,).
       precision: of the matrix products.
     """
-    ranks = np.atleast_1d(np.asarray(layout.ranks, float))
+    rows = np.size(layout.ranks)
+    layout = _filled(layout, rows)
+    ranks = np.asarray(layout.ranks, float)
     wanted = traffic(work, layout)
     spent = price(platform.fabric, ranks, wanted)
     causes = {name: each.cause for name, each in wanted.items()}
     machine = platform.machine(precision)
     terms = _terms(work, layout, machine, habits, spent, causes=tuple(causes.items()))
-    return {name: np.asarray(value) for name, value in terms.items()}
+    return {name: _kept(value, rows) for name, value in terms.items()}
+
+
+def _filled(layout: Layout, rows: int) -> Layout:
+    """Repeat the last layout up to a padded number of them: few programs."""
+    size = padded(rows)
+
+    def fill(leaf: Numeric) -> np.ndarray:
+        whole = np.broadcast_to(np.asarray(leaf, float), (rows,))
+        return np.concatenate([whole, np.repeat(whole[-1:], size - rows)])
+
+    return jax.tree.map(fill, layout)
+
+
+def _kept(value: Numeric, rows: int) -> np.ndarray:
+    """Drop the repeated layouts; a term that is the same for all is spread out."""
+    whole = np.asarray(value)
+    if whole.shape[-1:] not in ((padded(rows),), (1,)):
+        whole = whole[..., None]
+    if whole.shape[-1] == 1:
+        whole = np.broadcast_to(whole, (*whole.shape[:-1], rows))
+    return whole[..., :rows]
 
 
 @partial(jax.jit, static_argnames="causes")
