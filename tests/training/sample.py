@@ -1,6 +1,7 @@
 """Published-looking runs whose times follow from habits that the test knows."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import polars as pl
@@ -74,6 +75,11 @@ def rows() -> list[dict]:
 
 def timed() -> list[dict]:
     """Give every run the time of the truth, with 0.5 % of noise."""
+    return [dict(row) for row in _timed()]
+
+
+@functools.cache
+def _timed() -> tuple[dict, ...]:
     table = rows()
     runs = [read_run(i, row) for i, row in enumerate(table)]
     assert not any(run.reason for run in runs)
@@ -85,23 +91,22 @@ def timed() -> list[dict]:
     noise = np.exp(0.005 * np.random.default_rng(1).standard_normal(len(step)))
     for row, seconds in zip(table, step * noise, strict=True):
         row["step_time_s"] = float(seconds)
-    return table
+    return tuple(table)
 
 
 def hard() -> list[dict]:
     """Rows that say too little, or what can't be."""
-    good = timed()[0]
+    good = timed()[0] | {"step_time_s": None}
     return [
         good | {"run": "no-chip", "chip": None},
         good | {"run": "no-size", "num_chips": None, "dp": None},
-        good | {"run": "no-batch", "global_batch_tokens": None, "step_time_s": None},
+        good | {"run": "no-batch", "global_batch_tokens": None},
         good | {"run": "unheard-chip", "chip": "Abacus 3000"},
         good
         | {"run": "made-up-chip", "chip": "Abacus", "bf16_peak_tflops_used": 500.0},
         good | {"run": "negative", "layers": -3.0},
         good | {"run": "too-cut", "tp": 64, "pp": 64},
-        good
-        | {"run": "no-shape", "layers": None, "d_model": None, "step_time_s": None},
+        good | {"run": "no-shape", "layers": None, "d_model": None},
         good | {"run": "no-layout", "tp": None, "pp": None, "dp": None},
     ]
 
