@@ -18,8 +18,8 @@ from rich.progress import track
 import fabricmodel as fm
 from experiments.output import machine, whole_folder, write_json
 from fabricmodel import plots
-from fabricmodel.catalog import describe, load_entry
-from fabricmodel.placement import place
+from fabricmodel.catalog import describe
+from fabricmodel.catalog.loader import load_sized
 
 SHOWN = (
     "trn2-ultracluster",
@@ -45,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         with whole_folder(options.out) as folder:
             report, rows = ["# Fabrics of the catalogue", ""], []
             for name in track(options.names, "Drawing", transient=True):
-                entry, chips = load_entry(name), options.chips
-                fabric = place(entry.fabric, chips * entry.ranks_per_chip)
+                chips = options.chips
+                entry, fabric = load_sized(name, chips)
                 stem = entry.fabric.name
                 figure = plots.fabric_diagram(
                     fabric, f"{entry.title} ({chips:,} chips)"

@@ -17,7 +17,8 @@ from fabricmodel.catalog import (
 from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.fitting.fit import fit, prior_model
-from fabricmodel.fitting.model import FittedModel, Prediction
+from fabricmodel.fitting.model import FittedModel
+from fabricmodel.fitting.prediction import Prediction
 from fabricmodel.measurements import (
     Measurements,
     list_references,

@@ -136,16 +136,37 @@ class Level:
 
 @pytree
 class Factors:
-    """How much dearer than its counts an algorithm is, as one vector.
+    """How much dearer than its counts an algorithm or a protocol is, as one vector.
 
     Attributes:
-      names: ``DOMAIN.ALGORITHM.latency`` or ``.transfer``, shared by the collectives,
-        or the same with ``COLLECTIVE.`` before it for what one of them adds.
+      names: ``DOMAIN.ALGORITHM.latency``, ``.transfer`` or ``.choice`` (how much dearer
+        the library takes it to be when it chooses), shared by the collectives, or the
+        same with ``COLLECTIVE.`` before it for what one of them adds; or
+        ``protocol.PROTOCOL.`` and one of the three.
       values: (n,) factors; 1 means that the counts say it all.
     """
 
     names: tuple[str, ...] = static(default=())
     values: tuple[float, ...] | np.ndarray | Array = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KnownSwitch:
+    """A size at which a library is documented to change its algorithm.
+
+    Attributes:
+      domain, collective: of the choice.
+      below, above: the algorithms on either side.
+      size_bytes: of the full vector, on the whole fabric.
+      spread: log standard deviation of the belief in it.
+    """
+
+    domain: str
+    collective: str
+    below: str
+    above: str
+    size_bytes: float
+    spread: float
 
 
 @pytree
@@ -155,10 +176,15 @@ class Fabric:
     Attributes:
       name: the catalogue name.
       strategies: how collectives cross several domains: ``staged`` (each domain in
-        turn, on its share of the data), ``flat_ring`` and ``flat_tree`` (one ring, or
-        one pair of trees, through every rank). Any other name of the registry adds
-        that algorithm to the choice (``sharp`` where the switches reduce), or in one
-        domain alone (``nvlink.nvls``).
+        turn, on its share of the data), ``flat_ring``, ``flat_tree`` and
+        ``flat_direct`` (one ring, one pair of trees, or all to all, over every rank).
+        Any other name of the registry adds that algorithm to the choice (``sharp``
+        where the switches reduce), or in one domain alone (``nvlink.nvls``).
+      protocols: ways to send a message, each a candidate beside the others: ``ll``,
+        ``ll128``, ``simple``; ``eager``, ``rendezvous``. Their factors say what they
+        cost.
+      switches: where its library is documented to change its algorithm; a fit takes
+        them for evidence on the library's estimates.
       levels: the dimensions.
       launch_s: once per call, by collective.
       reduce_byte_s: a byte reduced.
@@ -171,6 +197,8 @@ class Fabric:
 
     name: str = static()
     strategies: tuple[str, ...] = static(default=("staged",))
+    protocols: tuple[str, ...] = static(default=("",))
+    switches: tuple[KnownSwitch, ...] = static(default=())
     levels: tuple[Level, ...]
     launch_s: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
     reduce_byte_s: Numeric = 0.0

@@ -84,6 +84,17 @@ def place(
     return dataclasses.replace(fabric, levels=levels)
 
 
+def room(fabric: Fabric) -> float:
+    """Ranks that a fabric holds, infinite where its outermost level has no limit.
+
+    >>> node = Level(name="node", kind="switch", capacity=8.0)
+    >>> room(Fabric(name="node", levels=(node,)))
+    8.0
+    """
+    endless = any(level.grows and not _limit(level) for level in fabric.levels)
+    return math.inf if endless else float(_held(fabric.levels))
+
+
 def _whole(number: float, name: str) -> int:
     if not (math.isfinite(number) and number >= 1 and float(number).is_integer()):
         raise FabricError(name, f"{number} is no whole number of ranks", "Give 1, 2, …")

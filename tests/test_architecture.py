@@ -18,7 +18,8 @@ LONGEST_FILE = 400
 
 GROUND = {"_pytree", "errors", "units"}
 FITTING = GROUND | {
-    "algorithms", "catalog", "fabric", "measurements", "placement", "timing",
+    "algorithms", "baselines", "catalog", "fabric", "measurements", "placement",
+    "timing",
 }  # fmt: skip
 BELOW_PLOTS = FITTING | {"design", "fitting", "training"}
 MAY_IMPORT = {
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "units": set(),
     "measurements": {"errors", "units"},  # knows nothing of models
     "algorithms": {"_pytree", "units"},  # counts: knows no hardware
+    "baselines": GROUND,  # what others say: knows neither counts nor prices
     "fabric": GROUND,  # prices: knows no algorithm
     "placement": GROUND | {"fabric"},
     "catalog": GROUND | {"algorithms.registry", "fabric", "placement"},

@@ -188,6 +188,23 @@ def diameter(dim: Dim) -> Array:
     return xp.where(wraps(dim) > 0, xp.floor(n / 2.0), n - 1.0)
 
 
+def path_rounds(torus: Sequence[Dim]) -> list[Array]:
+    """Steps of a Hamiltonian path along each side, one less than its members in all.
+
+    Row by row: a row of n_1 takes n_1 - 1 steps along it, every change of row takes
+    one along the second side, and so on.
+
+    >>> sides = [Dim(kind="ring", members=4.0), Dim(kind="ring", members=3.0)]
+    >>> [float(x) for x in path_rounds(sides)]
+    [9.0, 2.0]
+    """
+    steps, rows = [], product(torus)
+    for dim in torus:
+        rows = rows / dim.members
+        steps.append((xp.asarray(dim.members) - 1.0) * rows)
+    return steps
+
+
 def routed(dims: Sequence[Dim], loads: Sequence[Numeric]) -> tuple[LevelCounts, ...]:
     """Counts of one round in which every member sends to every other over routes.
 

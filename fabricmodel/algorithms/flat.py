@@ -28,7 +28,7 @@ from fabricmodel.algorithms.counts import (
 )
 
 
-def _counts(
+def counted(
     dims: Sequence[Dim],
     size_bytes: Numeric,
     *,
@@ -59,16 +59,18 @@ def _counts(
     return (counts,)
 
 
-def _n(dims: Sequence[Dim]) -> Array:
+def ranks_of(dims: Sequence[Dim]) -> Array:
+    """Ranks on the one dimension."""
     (dim,) = dims
     return xp.asarray(dim.members)
 
 
-def _share(dims: Sequence[Dim]) -> Array:
-    return share(_n(dims))
+def share_of(dims: Sequence[Dim]) -> Array:
+    """The part (N - 1)/N of a vector."""
+    return share(ranks_of(dims))
 
 
-def _lanes(dims: Sequence[Dim]) -> Array:
+def lanes_of(dims: Sequence[Dim]) -> Array:
     """Links a rank drives at once: N - 1 in a clique, else the one into the switch."""
     (dim,) = dims
     n = xp.asarray(dim.members)
@@ -84,13 +86,13 @@ def ring_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     >>> float(c.levels[0].rounds), float(c.levels[0].bytes)
     (3.0, 6.0)
     """
-    n = _n(dims)
-    return _counts(
+    n = ranks_of(dims)
+    return counted(
         dims,
         size_bytes,
         rounds=n - 1.0,
-        volume=_share(dims),
-        lanes=_lanes(dims),
+        volume=share_of(dims),
+        lanes=lanes_of(dims),
         phases=1.0,
     )
 
@@ -110,10 +112,10 @@ def recursive_doubling_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> P
 
     Where N is no power of two, one round folds the extra ranks in and one unfolds.
     """
-    n = _n(dims)
+    n = ranks_of(dims)
     fold = 1.0 - is_power_of_two(n)
     steps = log2_floor(n)
-    return _counts(
+    return counted(
         dims,
         size_bytes,
         rounds=steps + 2.0 * fold,
@@ -128,11 +130,11 @@ def halving_doubling_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
     Where N is no power of two, P = 2^floor(L) ranks do the work: one round folds the
     others in, by halves, and one hands them the result.
     """
-    n = _n(dims)
+    n = ranks_of(dims)
     fold = 1.0 - is_power_of_two(n)
     power = 2.0 ** log2_floor(n)
     share = (power - 1.0) / power
-    return _counts(
+    return counted(
         dims,
         size_bytes,
         rounds=2.0 * log2_floor(n) + 2.0 * fold,
@@ -143,12 +145,12 @@ def halving_doubling_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
 
 def recursive_doubling_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Recursive doubling: L rounds, (N - 1)/N S bytes; powers of two only."""
-    n = _n(dims)
-    return _counts(
+    n = ranks_of(dims)
+    return counted(
         dims,
         size_bytes,
         rounds=log2_ceil(n),
-        volume=_share(dims),
+        volume=share_of(dims),
         valid=is_power_of_two(n),
     )
 
@@ -162,7 +164,9 @@ def recursive_halving_reduce_scatter(
 
 def bruck_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Bruck: ceil(L) rounds, (N - 1)/N S bytes, any N. Source: Bruck et al. (1997)."""
-    return _counts(dims, size_bytes, rounds=log2_ceil(_n(dims)), volume=_share(dims))
+    return counted(
+        dims, size_bytes, rounds=log2_ceil(ranks_of(dims)), volume=share_of(dims)
+    )
 
 
 def bruck_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -187,14 +191,14 @@ def two_shot_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def one_shot_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """One-shot mesh: everyone sends the whole vector to everyone, (N - 1) S bytes."""
-    n = _n(dims)
-    return _counts(
+    n = ranks_of(dims)
+    return counted(
         dims,
         size_bytes,
         rounds=1.0,
         messages=n - 2.0,
         volume=n - 1.0,
-        lanes=_lanes(dims),
+        lanes=lanes_of(dims),
         reduced=n - 1.0,
     )
 
@@ -206,10 +210,10 @@ def double_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     node of one and a leaf of the other: it sends and receives 2 S in all.
     Source: Sanders, Speck and Traeff (2009).
     """
-    return _counts(
+    return counted(
         dims,
         size_bytes,
-        rounds=2.0 * log2_ceil(_n(dims)),
+        rounds=2.0 * log2_ceil(ranks_of(dims)),
         volume=2.0,
         phases=2.0,
         reduced=1.0,
@@ -219,13 +223,13 @@ def double_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def direct_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Direct: one round of N - 1 messages, (N - 1)/N S bytes."""
-    return _counts(
+    return counted(
         dims,
         size_bytes,
         rounds=1.0,
-        messages=_n(dims) - 2.0,
-        volume=_share(dims),
-        lanes=_lanes(dims),
+        messages=ranks_of(dims) - 2.0,
+        volume=share_of(dims),
+        lanes=lanes_of(dims),
     )
 
 
@@ -235,38 +239,28 @@ def ring_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     The blocks for the rank at distance d take d rounds of S/N: N (N - 1)/2 rounds and
     (N - 1)/2 S bytes. What a ring does that has no routing; ASTRA-sim's ``ring``.
     """
-    n = _n(dims)
-    return _counts(dims, size_bytes, rounds=n * (n - 1.0) / 2.0, volume=(n - 1.0) / 2.0)
-
-
-def bruck_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Bruck: ceil(L) rounds of S/2 bytes. Source: Bruck et al. (1997).
-
-    Exact for powers of two; for other N the last round carries less, and this is the
-    upper bound that the paper gives.
-    """
-    rounds = log2_ceil(_n(dims))
-    return _counts(dims, size_bytes, rounds=rounds, volume=rounds / 2.0)
+    n = ranks_of(dims)
+    return counted(dims, size_bytes, rounds=n * (n - 1.0) / 2.0, volume=(n - 1.0) / 2.0)
 
 
 def binomial_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binomial tree: ceil(L) rounds of S bytes."""
-    rounds = log2_ceil(_n(dims))
-    return _counts(dims, size_bytes, rounds=rounds, volume=rounds)
+    rounds = log2_ceil(ranks_of(dims))
+    return counted(dims, size_bytes, rounds=rounds, volume=rounds)
 
 
 def binomial_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binomial tree: ceil(L) rounds of S bytes, each reduced."""
-    rounds = log2_ceil(_n(dims))
-    return _counts(dims, size_bytes, rounds=rounds, volume=rounds, reduced=rounds)
+    rounds = log2_ceil(ranks_of(dims))
+    return counted(dims, size_bytes, rounds=rounds, volume=rounds, reduced=rounds)
 
 
 def chain_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Pipelined chain: N - 1 rounds fill it, S bytes stream."""
-    return _counts(
+    return counted(
         dims,
         size_bytes,
-        rounds=_n(dims) - 1.0,
+        rounds=ranks_of(dims) - 1.0,
         volume=1.0,
         phases=1.0,
         flow="segmented",
@@ -275,10 +269,10 @@ def chain_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def chain_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Pipelined chain: N - 1 rounds fill it, S bytes stream and are reduced."""
-    return _counts(
+    return counted(
         dims,
         size_bytes,
-        rounds=_n(dims) - 1.0,
+        rounds=ranks_of(dims) - 1.0,
         volume=1.0,
         phases=1.0,
         reduced=1.0,
@@ -308,4 +302,4 @@ def direct_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Send to one peer and receive from one: one round, S bytes."""
-    return _counts(dims, size_bytes, rounds=1.0, volume=1.0)
+    return counted(dims, size_bytes, rounds=1.0, volume=1.0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from chex import Numeric
@@ -69,9 +70,12 @@ def flat_ring(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
     all_gather and reduce_scatter: N - 1 rounds, of which a level takes (n - 1) for
     every unit outside it, (N - 1)/N S bytes through every level at once, and each
     unit's links are shared by all of its rings (one a link). all_reduce: twice that.
+    broadcast and reduce: a pipelined chain of the same N - 1 rounds, S bytes.
     Source: NCCL's ring, as its tuning model counts it.
     """
     ranks = product(dims)
+    chain = collective in ("broadcast", "reduce")
+    volume = size_bytes if chain else share(ranks) * size_bytes
     levels, units = [], ranks
     for dim in dims:
         units = units / dim.members
@@ -79,43 +83,68 @@ def flat_ring(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
             LevelCounts(
                 rounds=(xp.asarray(dim.members) - 1.0) * units,
                 phases=active(dim),
-                bytes=active(dim) * share(ranks) * size_bytes * _links_shared(dim),
+                bytes=active(dim) * volume * _links_shared(dim),
             )
         )
-    gather = Counts(levels=tuple(levels), flow="stream")
-    scatter = Counts(
-        levels=tuple(levels), reduced_bytes=share(ranks) * size_bytes, flow="stream"
-    )
+    gather = Counts(levels=tuple(levels), flow="segmented" if chain else "stream")
+    some = xp.where(ranks > 1, 1.0, 0.0)
+    scatter = dataclasses.replace(gather, reduced_bytes=some * volume)
     return {
         "all_gather": (gather,),
+        "broadcast": (gather,),
         "reduce_scatter": (scatter,),
+        "reduce": (scatter,),
         "all_reduce": (scatter, gather),
     }[collective]
 
 
 def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Two trees over the units, chains inside them, pipelined.
+    """Two trees over the units, chains inside them, pipelined: an all_reduce.
 
-    all_reduce: up and down, 2 (n - 1) rounds along the chain of the innermost level
-    and 2 ceil(log2 n) over each one outside it, 2 S bytes through each level at once.
-    broadcast and reduce: once, S bytes. Source: NCCL's double binary tree (Jeaugey,
-    2019).
+    Up and down, 2 (n - 1) rounds along the chain of the innermost level and
+    2 ceil(log2 n) over each one outside it. A member in the middle of a chain, and a
+    unit, which is an inner node of one tree and a leaf of the other, sends 2 S bytes;
+    where there are only two of them each sends S. Source: NCCL's double binary tree
+    (Jeaugey, 2019).
     """
-    passes = {"all_reduce": 2.0, "broadcast": 1.0, "reduce": 1.0}[collective]
+    del collective
     levels = []
     for at, dim in enumerate(dims):
         chain = at == 0 and len(dims) > 1
         n = xp.asarray(dim.members)
+        sent = xp.where(n > 2, 2.0, 1.0)
         levels.append(
             LevelCounts(
-                rounds=passes * (n - 1.0 if chain else log2_ceil(n)),
-                phases=passes * active(dim),
-                bytes=passes * active(dim) * size_bytes * _links_shared(dim),
+                rounds=2.0 * (n - 1.0 if chain else log2_ceil(n)),
+                phases=2.0 * active(dim),
+                bytes=sent * active(dim) * size_bytes * _links_shared(dim),
             )
         )
     some = xp.where(product(dims) > 1, 1.0, 0.0)
-    reduced = 0.0 if collective == "broadcast" else some * size_bytes
+    reduced = some * size_bytes
     return (Counts(levels=tuple(levels), reduced_bytes=reduced, flow="segmented"),)
+
+
+def flat_direct(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Everyone sends to everyone at once, over the level on which the peer lies.
+
+    all_to_all: one round on each level in use, a message to each of the (n - 1) p
+    peers that a level of n members of p ranks leads to, S/N bytes each.
+    Source: NCCL's all_to_all, grouped sends and receives.
+    """
+    del collective
+    ranks, levels = product(dims), []
+    for dim in dims:
+        peers = (xp.asarray(dim.members) - 1.0) * dim.ranks_inside
+        levels.append(
+            LevelCounts(
+                rounds=active(dim),
+                messages=active(dim) * (peers - 1.0),
+                phases=active(dim),
+                bytes=peers / ranks * size_bytes * dim.ranks_per_link,
+            )
+        )
+    return (Counts(levels=tuple(levels), flow="parallel"),)
 
 
 def _links_shared(dim: Dim) -> Array:

@@ -25,6 +25,7 @@ from fabricmodel.algorithms.counts import (
     exchange_load,
     is_power_of_two,
     log2_ceil,
+    path_rounds,
     product,
     reducing,
     routed,
@@ -274,7 +275,7 @@ def _cycle(
         ),
         *(
             LevelCounts(rounds=steps, phases=active(dim), bytes=active(dim) * on_link)
-            for dim, steps in zip(torus, _path(torus), strict=True)
+            for dim, steps in zip(torus, path_rounds(torus), strict=True)
         ),
     )
     return (
@@ -285,16 +286,3 @@ def _cycle(
             flow="stream",
         ),
     )
-
-
-def _path(torus: Sequence[Dim]) -> list[Array]:
-    """Steps of a Hamiltonian path along each side, C - 1 in all.
-
-    Row by row: a row of n_1 takes n_1 - 1 steps along it, every change of row takes
-    one along the second side, and so on.
-    """
-    steps, rows = [], product(torus)
-    for dim in torus:
-        rows = rows / dim.members
-        steps.append((xp.asarray(dim.members) - 1.0) * rows)
-    return steps

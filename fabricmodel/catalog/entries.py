@@ -10,11 +10,15 @@ One TOML file for any number of fabrics:
 - ``[engines.NAME]``: ``launch_us``, ``reduce_GBps``, ``memory_round_us``,
   ``memory_GBps``.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
-  ``"DOMAIN.ALGORITHM.latency"`` or ``.transfer``, wherever the domain occurs; the
-  same as ``[fabrics.NAME.factors]`` for one fabric and those that extend it.
+  ``"DOMAIN.ALGORITHM.latency"``, ``.transfer`` or ``.choice``, wherever the domain
+  occurs, and by ``"protocol.PROTOCOL.latency"`` and so on for its protocols; the same
+  as ``[fabrics.NAME.factors]`` for one fabric and those that extend it.
 - ``[fabrics.NAME]``: ``title``, ``engine``, ``chip``, ``ranks_per_chip``, ``source``,
-  ``note``, ``strategies``, ``cluster`` (the fabric that many of this one make) and
-  ``levels``, innermost first; or ``extends``, another fabric whose levels come first.
+  ``note``, ``strategies``, ``protocols``, ``switches`` (the sizes at which its library
+  is known to change: ``{ domain, collective, below, above, size_MB = FIGURE }``),
+  ``cluster`` (the fabric that many of this one make) and ``levels``, innermost first;
+  or ``extends``, another fabric whose levels come first: of the file, or of the
+  catalogue.
 - a level: ``name``, ``kind``, ``size``, ``link``, and as they apply ``family``,
   ``domain``, ``in_node``, ``grows``, ``limit``, ``sides``, ``wrap``, ``cube``,
   ``radix``, ``rails``, ``uplinks`` (see ``Level``) or ``oversubscription``: links into
@@ -28,7 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES, known_names
@@ -44,7 +48,7 @@ from fabricmodel.catalog.figures import (
     whole,
 )
 from fabricmodel.errors import FabricError
-from fabricmodel.fabric import Fabric, Factors, Level
+from fabricmodel.fabric import Fabric, Factors, KnownSwitch, Level
 
 _LINK = {
     "round_us": "round_s",
@@ -65,8 +69,8 @@ _LEVEL_KEYS = {
     "uplinks", "radix", "limit", "sides", "wrap", "cube", "rails", "oversubscription",
 }  # fmt: skip
 _FABRIC_KEYS = {
-    "title", "engine", "chip", "ranks_per_chip", "source", "strategies", "levels",
-    "extends", "systems", "note", "cluster", "factors",
+    "title", "engine", "chip", "ranks_per_chip", "source", "strategies", "protocols",
+    "switches", "levels", "extends", "systems", "note", "cluster", "factors",
 }  # fmt: skip
 _STRATEGIES = {"staged"} | known_names()
 _FILE_KEYS = {"sources", "links", "engines", "factors", "fabrics"}
@@ -104,8 +108,16 @@ class Entry:
         return {name: each.source for name, each in self.figures.items()}
 
 
-def read_entries(text: str, place_name: str) -> dict[str, Entry]:
+def read_entries(
+    text: str, place_name: str, library: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Entry]:
     """Read every fabric of one file, already loaded as text.
+
+    Args:
+      text: of the file.
+      place_name: what errors call it.
+      library: parsed files whose fabrics it may extend; their links, engines and
+        citations come with those, behind its own.
 
     Raises:
       FabricError: naming the file, the table, the key, the value and the remedy.
@@ -117,6 +129,13 @@ def read_entries(text: str, place_name: str) -> dict[str, Entry]:
             place_name, "has no [fabrics.NAME]", "Add one; see the catalogue's files"
         )
     known(data, _FILE_KEYS, place_name)
+    bases = {table.get("extends") for table in fabrics.values()} - set(fabrics)
+    for other in library:
+        if bases & set(other["fabrics"]):
+            data = {
+                kind: {**other.get(kind, {}), **data.get(kind, {})}
+                for kind in _FILE_KEYS
+            }
     return {name: _entry(name, data, place_name) for name in fabrics}
 
 
@@ -149,6 +168,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         at = f"{where}, level {raw.get('name', '?')!r}"
         link = prices("links", need(raw, "link", at), _LINK)
         levels.append(_level(raw, link, levels, at))
+    protocols = tuple(str(word) for word in merged.get("protocols", [""]))
     domains = {level.domain or level.name for level in levels}
     for word in strategies or ("",):
         domain, _, algorithm = str(word).rpartition(".")
@@ -161,12 +181,16 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     factors = {}
     for key, raw in {**data.get("factors", {}), **merged["factors"]}.items():
         at = f"{place_name}, [factors]"
-        if key.split(".")[0] in domains or key in merged["factors"]:
+        owner, called = key.split(".")[:2]
+        fits = called in protocols if owner == "protocol" else owner in domains
+        if fits or key in merged["factors"]:
             each = figure(raw, key, at, cited, name=key, needs_range=True)
             figures[key], factors[key] = each, each.value
     fabric = Fabric(
         name=name,
         strategies=strategies,
+        protocols=protocols,
+        switches=_switches(merged.get("switches", []), figures, cited, where),
         levels=tuple(levels),
         launch_s=dict.fromkeys(COLLECTIVES, launch),
         factors=Factors(names=tuple(factors), values=tuple(factors.values())),
@@ -186,6 +210,36 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     )
 
 
+def _switches(
+    raw: list[dict[str, Any]],
+    figures: dict[str, Figure],
+    cited: Mapping[str, Any],
+    where: str,
+) -> tuple[KnownSwitch, ...]:
+    """Read where a library is documented to change its algorithm."""
+    found = []
+    for each in raw:
+        at = f"{where}, switches"
+        known(each, {"domain", "collective", "below", "above", "size_MB"}, at)
+        names = {
+            key: str(need(each, key, at))
+            for key in ("domain", "collective", "below", "above")
+        }
+        one_of(names["collective"], COLLECTIVES, at, name="collective")
+        called = "{domain}.{collective}.{below}-{above}".format(**names)
+        size = figure(
+            need(each, "size_MB", at),
+            "size_MB",
+            at,
+            cited,
+            name=called,
+            needs_range=True,
+        )
+        figures[called] = size
+        found.append(KnownSwitch(**names, size_bytes=size.value, spread=size.spread))
+    return tuple(found)
+
+
 def _inherit(name: str, data: dict[str, Any], where: str) -> tuple[dict, list]:
     """Follow ``extends``: own keys come first, the other fabric's levels inside."""
     known(data["fabrics"][name], _FABRIC_KEYS, where)
@@ -199,7 +253,11 @@ def _inherit(name: str, data: dict[str, Any], where: str) -> tuple[dict, list]:
             return {**merged, "factors": factors}, levels
         at = table["extends"]
         if at in seen or at not in data["fabrics"]:
-            raise FabricError(where, f"extends {at!r}", "Name a fabric of this file")
+            raise FabricError(
+                where,
+                f"extends {at!r}",
+                "Name a fabric of this file or of the catalogue",
+            )
 
 
 def _level(

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from fabricmodel.catalog.chips import Chip, list_chips, load_chip
 from fabricmodel.catalog.entries import Entry
 from fabricmodel.catalog.figures import Figure
-from fabricmodel.catalog.loader import list_fabrics, load_entry
+from fabricmodel.catalog.loader import list_fabrics, load_entry, load_sized
 from fabricmodel.errors import FabricError
-from fabricmodel.placement import place
+from fabricmodel.fabric import Fabric
 
 _FACTORS = {
     "s": (1e6, "us"),
@@ -37,8 +37,8 @@ Rows = list[tuple[str, ...]]
 def listing() -> str:
     """List every fabric and every chip, a line each.
 
-    >>> print(listing().splitlines()[0])
-    86 fabrics
+    >>> [line.split()[0] for line in listing().splitlines()[1:3]]
+    ['a100-efa', 'a100-infiniband']
     """
     fabrics: Rows = [(name, load_entry(name).title) for name in list_fabrics()]
     chips: Rows = [(name, load_chip(name).title) for name in list_chips()]
@@ -71,10 +71,8 @@ def describe(name: str | os.PathLike[str], chips: int | None = None) -> str:
             remark = f"{price.offer}; {price.note}" if price.note else price.offer
             rows.append((what, cost, "", price.confidence, f"[{at}]", remark))
     else:
-        parts = [f"{item.fabric.name}: {item.title}", *_about(item)]
-        fabric = item.fabric
-        if chips is not None:
-            fabric = place(fabric, chips * item.ranks_per_chip)
+        item, fabric = load_sized(name, chips)
+        parts = [f"{fabric.name}: {item.title}", *_about(item)]
         parts += ["", repr(fabric)]
         rows = [_row(each, numbered) for each in item.figures.values()]
     parts += ["", *_lines(rows), "", _FOOT]
@@ -101,7 +99,12 @@ def compare(
         raise FabricError(
             "compare", f"{one} and {other} are a fabric and a chip", "Name two alike"
         )
-    columns = [_sheet(item, chips) for item in (left, right)]
+    columns = [
+        _chip_sheet(item)
+        if isinstance(item, Chip)
+        else _sheet(*load_sized(each, chips))
+        for item, each in ((left, one), (right, other))
+    ]
     keys = list(dict.fromkeys(key for column in columns for key in column))
     keys.sort(key=lambda key: key.startswith("level"))
     rows: Rows = [(key, *(column.get(key, "-") for column in columns)) for key in keys]
@@ -129,6 +132,7 @@ def _about(entry: Entry) -> list[str]:
 def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
     """Name, value, range, confidence, source and note of a figure."""
     at = numbered.setdefault(figure.source, len(numbered) + 1)
+    _, unit = _scale(figure)
     name = figure.name.replace("crowd_byte_s", "crowd")
     for ending, word in _WORDS.items():
         name = name.removesuffix(ending) + word * name.endswith(ending)
@@ -136,7 +140,7 @@ def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
     span = f"{_plain(figure, figure.low)} to {_plain(figure, figure.high)}"
     return (
         name.replace("_", " "),
-        f"{_plain(figure, figure.value)} {_FACTORS[figure.unit][1]}".strip(),
+        f"{_plain(figure, figure.value)} {unit}".strip(),
         span if disagree else "",
         figure.confidence,
         f"[{at}]",
@@ -144,25 +148,31 @@ def _row(figure: Figure, numbered: dict[str, int]) -> tuple[str, ...]:
     )
 
 
+def _scale(figure: Figure) -> tuple[float, str]:
+    """Factor and unit that people would use for a figure."""
+    small = figure.unit == "B" and figure.value < 1e9
+    return (1e-6, "MB") if small else _FACTORS[figure.unit]
+
+
 def _plain(figure: Figure, value: float) -> str:
-    number = value * _FACTORS[figure.unit][0]
+    number = value * _scale(figure)[0]
     return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
 
 
-def _sheet(item: Entry | Chip, chips: int | None) -> dict[str, str]:
-    """Attributes of an entry, by name, to stand in a column."""
-    if isinstance(item, Chip):
-        rows = [_row(each, {}) for each in item.figures]
-        found = {"": item.name, "vendor": item.vendor}
-        found |= {name: f"{value} ({span})" if span else value
-                  for name, value, span, *_ in rows}  # fmt: skip
-        if item.prices:
-            costs = [price.usd_per_hour for price in item.prices]
-            found["USD/h"] = f"{min(costs):.3g} to {max(costs):.3g}"
-        return found
-    fabric = item.fabric
-    if chips is not None:
-        fabric = place(fabric, chips * item.ranks_per_chip)
+def _chip_sheet(chip: Chip) -> dict[str, str]:
+    """Attributes of a chip, by name, to stand in a column."""
+    rows = [_row(each, {}) for each in chip.figures]
+    found = {"": chip.name, "vendor": chip.vendor}
+    for name, value, span, *_ in rows:
+        found[name] = f"{value} ({span})" if span else value
+    if chip.prices:
+        costs = [price.usd_per_hour for price in chip.prices]
+        found["USD/h"] = f"{min(costs):.3g} to {max(costs):.3g}"
+    return found
+
+
+def _sheet(item: Entry, fabric: Fabric) -> dict[str, str]:
+    """Attributes of a fabric, by name, to stand in a column."""
     found = {
         "": fabric.name,
         "chip": item.chip or "-",

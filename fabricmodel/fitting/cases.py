@@ -13,8 +13,13 @@ from jax import Array
 from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import place
+from fabricmodel.timing.bounds import bound_seconds
 from fabricmodel.timing.forcing import force
-from fabricmodel.timing.price import collective_seconds, factor_names
+from fabricmodel.timing.price import (
+    candidate_estimates,
+    collective_seconds,
+    factor_names,
+)
 from fabricmodel.timing.table import CountTable, count_table
 
 T = TypeVar("T")
@@ -115,6 +120,25 @@ def seconds(fabric: Fabric, rows: Cases) -> Array:
         return collective_seconds(table, here, size, launch)
 
     return jax.vmap(one)(rows.tables, rows.members, rows.capacity, rows.sizes)
+
+
+def estimates(fabric: Fabric, rows: Cases) -> Array:
+    """Log seconds that the library expects of each candidate, (R, C)."""
+
+    def one(table: CountTable, members: Leaf, capacity: Leaf, size: Leaf) -> Array:
+        return candidate_estimates(table, shaped(fabric, members, capacity), size)
+
+    return jax.vmap(one)(rows.tables, rows.members, rows.capacity, rows.sizes)
+
+
+def bounds(fabric: Fabric, rows: Cases) -> Array:
+    """Physical bound of each row at the fabric's prices, (R,)."""
+    launch = fabric.launch_s.get(rows.collective, 0.0)
+
+    def one(table: CountTable, size: Leaf) -> Array:
+        return launch + bound_seconds(table.bounds, fabric, size)
+
+    return jax.vmap(one)(rows.tables, rows.sizes)
 
 
 def factor_stems(rows: Cases) -> list[tuple[str, str]]:

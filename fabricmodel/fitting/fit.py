@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -12,29 +13,40 @@ import numpy as np
 
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import Cases, cases, factor_stems, pad_rows
-from fabricmodel.fitting.labels import algorithm_of
-from fabricmodel.fitting.model import FittedModel, Seen, concrete
-from fabricmodel.fitting.objective import Data, slopes, split, unknowns
+from fabricmodel.fitting.cases import Cases, factor_stems
+from fabricmodel.fitting.discrepancy import Discrepancy, Field, whitener
+from fabricmodel.fitting.gather import gather, rescaled, whitened
+from fabricmodel.fitting.model import FittedModel, concrete
+from fabricmodel.fitting.objective import slopes, split, unknowns
 from fabricmodel.fitting.parameters import parameters
-from fabricmodel.fitting.posterior import covariance
+from fabricmodel.fitting.posterior import laplace
+from fabricmodel.fitting.prediction import Seen
 from fabricmodel.fitting.solve import minimise
 from fabricmodel.measurements import Measurements
 
 STARTS = 8
 
 
-def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
+def fit(
+    fabric: Fabric,
+    times: Measurements,
+    *,
+    seed: int = 0,
+    discrepancy: Discrepancy | None = None,
+) -> FittedModel:
     """Fit the prices of a fabric to measured times.
 
     The maximum of a posterior: log-normal priors from the catalogue, Student-t
-    likelihood on log time with a noise of its own for every series. Several starts
+    likelihood on log time, in which what the model misses is correlated over sizes and
+    ranks (``fitting.discrepancy``), each series with a scale of its own. Several starts
     at once, Adam then L-BFGS; the posterior by Laplace.
 
     Args:
       fabric: from the catalogue, or one's own; its prices are the priors' medians.
       times: measured on it, any number of series and collectives.
       seed: of the starts.
+      discrepancy: how much a model typically misses; the default was learned from the
+        reference series.
 
     Returns:
       The model; ``converged`` says whether the search met its tolerance and
@@ -45,32 +57,28 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
     """
     if len(times) == 0:
         raise FabricError("times", "no measurements", "Use prior_model(fabric) instead")
-    series = sorted({str(name) for name in times.series})
+    missed = discrepancy or Discrepancy()
     with jax.enable_x64(True):
-        rows, log_times, owners, weights = [], [], [], []
-        for collective in sorted(set(times.collective)):
-            part = times.select(collective=collective)
-            owner = np.array([series.index(name) for name in part.series])
-            rows.append(pad_rows(_cases(fabric, collective, part)))
-            log_times.append(pad_rows(np.log(part.time_s)))
-            owners.append(pad_rows(owner))
-            weights.append(np.arange(len(owners[-1])) < len(part))
-        data = Data(
-            rows=tuple(rows),
-            log_times=tuple(log_times),
-            series=tuple(owners),
-            weights=tuple(weight.astype(float) for weight in weights),
-            count=len(series),
-        )
-        known = parameters(fabric, _factors(rows))
-        size = unknowns(known, len(series))
+        found = gather(fabric, times)
+        count = len(found.series)
+        known = parameters(fabric, _factors(found.data.rows))
+        size = unknowns(known, count)
         starts = np.random.default_rng(seed).normal(scale=0.7, size=(STARTS, size))
         starts[0] = 0.0
-        plain = dataclasses.replace(fabric, name="", spread={})
-        slope = partial(slopes, fabric=plain, parameters=known, data=data)
-        solution = minimise(slope, starts)
-        cov = covariance(slope, solution.point, batch=STARTS)
-        theta, log_noise, extra = split(jnp.asarray(solution.point), known, len(series))
+        plain = dataclasses.replace(fabric, name="", spread={}, switches=())
+        slope = partial(slopes, fabric=plain, parameters=known)
+        beliefs = dict.fromkeys(found.series, missed)
+        first = minimise(
+            partial(slope, data=whitened(found, beliefs).data), starts, newton_steps=0
+        )
+        # what this series shows of its noise, and of what the model misses
+        residual = np.asarray(slope(jnp.asarray(first.points), data=found.data)[2])[0]
+        beliefs = rescaled(found, missed, residual)
+        found = whitened(found, beliefs)
+        slope = partial(slope, data=found.data)
+        solution = minimise(slope, first.points, adam=False)
+        cov, residual, jacobian = laplace(slope, solution.point, batch=STARTS)
+        theta, extra = split(jnp.asarray(solution.point), known, count)
         fitted = concrete(known.apply(fabric, theta))
     n = len(known.names)
     return FittedModel(
@@ -78,13 +86,31 @@ def fit(fabric: Fabric, times: Measurements, *, seed: int = 0) -> FittedModel:
         parameters=known,
         theta=np.asarray(theta),
         covariance=cov[:n, :n],
-        noise=_typical_noise(np.asarray(log_noise), owners, weights),
-        series_launch_s=dict(zip(series, np.asarray(extra).tolist(), strict=True)),
+        discrepancy=missed,
+        beliefs=beliefs,
+        fields={
+            (collective, name): Field(
+                discrepancy=beliefs[name],
+                anchor=found.anchor,
+                at=found.at[collective].take(own),
+                white=whitener(
+                    beliefs[name], found.anchor, found.at[collective].take(own)
+                ),
+                residual=residual[group][own],
+                slopes=jacobian[group][own, :n],
+            )
+            for collective, name, own, group in found.parts()
+        },
+        repeat_sd=found.repeat_sd,
+        series_launch_s=dict(
+            zip(found.series, np.asarray(extra).tolist(), strict=True)
+        ),
         seen=Seen(
             rows=len(times),
             ranks=(float(times.ranks.min()), float(times.ranks.max())),
             sizes=(float(times.size_bytes.min()), float(times.size_bytes.max())),
-            collectives=tuple(sorted(set(times.collective))),
+            collectives=tuple(sorted(set(times.collective.tolist()))),
+            series=found.series,
         ),
         solution=solution,
     )
@@ -101,7 +127,6 @@ def prior_model(fabric: Fabric) -> FittedModel:
         parameters=known,
         theta=np.zeros(len(known.names)),
         covariance=np.eye(len(known.names)),
-        noise=0.1,
         seen=Seen(ranks=(1.0, _one_unit(fabric))),
         solution=None,
     )
@@ -112,27 +137,7 @@ def _one_unit(fabric: Fabric) -> float:
     return math.prod(float(x.capacity) for x in fabric.levels if not x.grows)
 
 
-def _typical_noise(
-    log_noise: np.ndarray, owners: list[np.ndarray], weights: list[np.ndarray]
-) -> float:
-    """Noise of the series, each counted by its rows, in the mean of logarithms."""
-    rows = np.concatenate(owners)[np.concatenate(weights) > 0]
-    return float(np.exp(np.mean(log_noise[rows])))
-
-
-def _cases(fabric: Fabric, collective: str, part: Measurements) -> Cases:
-    return cases(
-        fabric,
-        collective,
-        part.size_bytes,
-        part.ranks,
-        part.ranks_per_node,
-        [algorithm_of(label) for label in part.algorithm],
-        part.frame["topology_shape"].to_list(),
-    )
-
-
-def _factors(rows: list[Cases]) -> list[str]:
+def _factors(rows: Sequence[Cases]) -> list[str]:
     """Factors worth learning: shared by collectives, and own where two share one."""
     stems = [pair for group in rows for pair in dict.fromkeys(factor_stems(group))]
     shared = dict.fromkeys(pair[0] for pair in stems)

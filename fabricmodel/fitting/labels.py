@@ -24,3 +24,15 @@ def algorithm_of(label: str) -> str:
     plain = plain.removesuffix("_ompi")
     plain = _OTHER_NAMES.get(plain, plain)
     return plain if plain in _KNOWN else ""
+
+
+def forced(label: str) -> str:
+    """Tell labels that force an algorithm from those under which the library chose.
+
+    Two labels that the registry does not know are different algorithms all the same.
+
+    >>> forced("bine_lat_over"), forced("default_ompi"), forced("MPI library default")
+    ('bine_lat_over', '', '')
+    """
+    plain = label.strip().lower()
+    return "" if "default" in plain or plain in ("auto", "none") else plain

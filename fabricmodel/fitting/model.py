@@ -4,87 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import partial
-from statistics import NormalDist
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from chex import Numeric
-from jax import Array
 
-from fabricmodel.errors import FabricError, FabricModelError
+from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import QUICK, Cases, cases, pad_rows, seconds
-from fabricmodel.fitting.labels import algorithm_of
-from fabricmodel.fitting.parameters import Parameters, parameters, prices, with_prices
-from fabricmodel.fitting.posterior import Discrepancy, octaves_outside
+from fabricmodel.fitting.cases import cases, pad_rows
+from fabricmodel.fitting.discrepancy import Discrepancy, Field, Points, points
+from fabricmodel.fitting.explain import explain, grouped
+from fabricmodel.fitting.gather import place_points
+from fabricmodel.fitting.labels import algorithm_of, forced
+from fabricmodel.fitting.parameters import Parameters, parameters, prices
+from fabricmodel.fitting.posterior import octaves_outside
+from fabricmodel.fitting.prediction import Prediction, Rows, Seen
 from fabricmodel.fitting.solve import Solution
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
 
-_TERMS = {
-    "round_s": "latency",
-    "hop_s": "latency",
-    "message_s": "latency",
-    "jitter_s": "stragglers",
-    "byte_s": "bandwidth",
-    "crowd_byte_s": "contention",
-}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a model was fitted to.
-
-    Attributes:
-      rows: how many measurements.
-      ranks, sizes: smallest and largest (NaN without data).
-      collectives: that were measured.
-    """
-
-    rows: int = 0
-    ranks: tuple[float, float] = (np.nan, np.nan)
-    sizes: tuple[float, float] = (np.nan, np.nan)
-    collectives: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """Predicted times of one question, or of an array of them.
-
-    Attributes:
-      median_s: seconds.
-      log_sd: standard deviation of the logarithm: prices, noise and discrepancy.
-      terms: seconds by cause; they add up to the median.
-      warnings: in words, where the question lies outside the data.
-    """
-
-    median_s: np.ndarray
-    log_sd: np.ndarray
-    terms: Mapping[str, np.ndarray]
-    warnings: tuple[str, ...] = ()
-
-    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper seconds of the central interval of a probability.
-
-        Raises:
-          FabricModelError: unless 0 < level < 1.
-        """
-        if not 0.0 < level < 1.0:
-            what, remedy = f"{level} is no probability", "Give one between 0 and 1"
-            raise FabricModelError("level", what, remedy)
-        width = NormalDist().inv_cdf(0.5 + level / 2.0) * self.log_sd
-        return self.median_s * np.exp(-width), self.median_s * np.exp(width)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Predicted seconds of the rows of a table: median and 90 % interval, (R,)."""
-
-    median_s: np.ndarray
-    low_s: np.ndarray
-    high_s: np.ndarray
+MISSED = "not in the model"
+"""The term of a prediction that the discrepancy adds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,22 +37,26 @@ class FittedModel:
       parameters: what was learned, and the catalogue's belief in it.
       theta: (n,) fitted, in units of that belief.
       covariance: (n, n) of theta.
-      noise: log scale of a measurement's noise, typical of the series.
       seen: what it was fitted to.
       solution: how the search went; None without data.
+      discrepancy: what a model typically misses.
+      beliefs: the same at the scale of each series.
+      fields: by collective and series, what this one missed where it was measured.
+      repeat_sd: log standard deviation of repeated measurements, by series.
       series_launch_s: what each series adds to the launch, where there are several.
-      discrepancy: what the model itself may miss.
     """
 
     fabric: Fabric
     parameters: Parameters
     theta: np.ndarray
     covariance: np.ndarray
-    noise: float
     seen: Seen
     solution: Solution | None
-    series_launch_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
     discrepancy: Discrepancy = dataclasses.field(default_factory=Discrepancy)
+    beliefs: Mapping[str, Discrepancy] = dataclasses.field(default_factory=dict)
+    fields: Mapping[tuple[str, str], Field] = dataclasses.field(default_factory=dict)
+    repeat_sd: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    series_launch_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -134,8 +79,8 @@ class FittedModel:
           size_bytes: bytes of the full vector, nccl-tests convention.
           ranks: that take part, placed innermost levels first.
           ranks_per_node: where a job does not fill its nodes.
-          algorithm: that the library is forced to use, "" where it chooses; one for
-            all, or one for each question.
+          algorithm: that the library is forced to use, as logs call it, "" where it
+            chooses; one for all, or one for each question.
           sides: for each question, the sides of its torus where they are not the
             nearest to a cube.
 
@@ -151,28 +96,102 @@ class FittedModel:
         shape = volumes.shape
         volumes, counts, nodes = volumes.ravel(), counts.ravel(), nodes.ravel()
         _check_sizes(volumes)
-        forced = algorithm
+        labels = algorithm
         if isinstance(algorithm, str):
-            forced = [algorithm] * len(volumes)
+            labels = [algorithm] * len(volumes)
+        at = points(volumes, counts, nodes, [forced(label) for label in labels])
+        # one series alone is the system that the question is about
+        series = self.seen.series[0] if len(self.seen.series) == 1 else None
+        return self._answer(collective, series, at, labels, sides, nodes, shape)
+
+    def _answer(
+        self,
+        collective: str,
+        series: str | None,
+        at: Points,
+        labels: Sequence[str],
+        sides: Sequence[str] | None,
+        ranks_per_node: np.ndarray,
+        shape: tuple[int, ...],
+    ) -> Prediction:
+        """Predict at points of the field of a series, or of none in particular."""
+        time, bound, slopes, terms = self.priced(
+            collective, series, at, labels, sides, ranks_per_node
+        )
+        missed, variance, drift = self.missed(collective, series, at)
+        slopes = slopes + drift
+        variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
+        whole = np.maximum(time * np.exp(missed), bound)
+        terms = {name: term.reshape(shape) for name, term in terms.items()}
+        if self.fields:
+            terms[MISSED] = (whole - time).reshape(shape)
+        return Prediction(
+            median_s=whole.reshape(shape),
+            log_sd=np.sqrt(variance).reshape(shape),
+            terms=terms,
+            warnings=self.seen.warnings(collective, 2.0**at.size, 2.0**at.ranks),
+        )
+
+    def priced(
+        self,
+        collective: str,
+        series: str | None,
+        at: Points,
+        labels: Sequence[str],
+        sides: Sequence[str] | None,
+        ranks_per_node: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Counts x prices at each point, (R,), without what the model misses.
+
+        Returns:
+          Seconds, their bound, (R, n) slopes of the logarithm by the parameters, and
+          the seconds by cause.
+        """
         with jax.enable_x64(True):
-            rows = pad_rows(
-                cases(self.fabric, collective, volumes, counts, nodes, forced, sides)
+            rows = cases(
+                self.fabric,
+                collective,
+                2.0**at.size,
+                np.round(2.0**at.ranks),
+                ranks_per_node,
+                [algorithm_of(label) for label in labels],
+                sides,
             )
             names = tuple(prices(self.fabric))
-            median, slopes, terms = _explain(
-                self.fabric, self.parameters, self.theta, names, rows
+            time, bound, slopes, terms = (
+                np.asarray(part)
+                for part in explain(
+                    self.fabric, self.parameters, self.theta, names, pad_rows(rows)
+                )
             )
-        n = len(volumes)
-        median, slopes = np.asarray(median)[:n], np.asarray(slopes)[:n]
-        variance = np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
-        outside = self._outside(collective, volumes, counts)
-        log_sd = np.sqrt(variance + self.noise**2 + outside**2)
-        return Prediction(
-            median_s=median.reshape(shape),
-            log_sd=log_sd.reshape(shape),
-            terms=_grouped(names, np.asarray(terms)[:, :n], shape),
-            warnings=self._warnings(collective, volumes, counts),
-        )
+        n = len(at)
+        found = grouped(names, terms[:, :n], (n,))
+        extra = self.series_launch_s.get(series or "", 0.0)
+        found["launch"] = found.get("launch", np.zeros(n)) + extra
+        slopes = slopes[:n] * (time[:n] / (time[:n] + extra))[:, None]
+        return time[:n] + extra, bound[:n], slopes, found
+
+    def missed(
+        self, collective: str, series: str | None, at: Points
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log of what the model misses at each point: mean, variance, slopes.
+
+        The variance holds the noise of a measurement and what larger scales may add.
+        """
+        typical, repeats = self.discrepancy, self.repeat_sd
+        d = self.beliefs.get(series or "", typical)
+        spread = repeats.get(series or "", max(repeats.values(), default=0.0))
+        # that a series is smooth where it was measured says little about larger scales
+        octaves = octaves_outside(2.0**at.ranks, *self.seen.ranks)
+        more = typical.walk_sd**2 * octaves + max(d.noise_sd, spread) ** 2
+        field = self.fields.get((collective, series or ""))
+        if field is not None:
+            mean, variance, drift = field.ask(at)
+            return mean, variance + more, drift
+        if self.seen.rows and collective not in self.seen.collectives:
+            more = more + d.unseen_sd**2
+        nothing = np.zeros(len(at))
+        return nothing, d.field_sd**2 + more, np.zeros((len(at), len(self.theta)))
 
     def predict_rows(self, times: Measurements) -> Rows:
         """Predict every row of a table, in its order, its own launch included.
@@ -181,22 +200,22 @@ class FittedModel:
           FabricError: as ``predict``.
         """
         columns = {name: np.full(len(times), np.nan) for name in ("mid", "low", "high")}
-        collectives = np.asarray(times.collective)
-        extra = np.array([self.series_launch_s.get(str(s), 0.0) for s in times.series])
-        for collective in sorted({str(name) for name in collectives}):
-            mask = collectives == collective
+        pairs = list(zip(times.collective.tolist(), times.series.tolist(), strict=True))
+        for collective, series in sorted(set(pairs)):
+            mask = np.array([pair == (collective, series) for pair in pairs])
             part = times.filter(mask)
-            guess = self.predict(
+            guess = self._answer(
                 collective,
-                part.size_bytes,
-                part.ranks,
-                part.ranks_per_node,
-                [algorithm_of(label) for label in part.algorithm],
+                series if series in self.seen.series else None,
+                place_points(part),
+                part.algorithm.tolist(),
                 part.frame["topology_shape"].to_list(),
+                part.ranks_per_node,
+                (len(part),),
             )
             found = (guess.median_s, *guess.interval(0.9))
             for column, seconds_ in zip(columns.values(), found, strict=True):
-                column[mask] = seconds_ + extra[mask]
+                column[mask] = seconds_
         return Rows(
             median_s=columns["mid"], low_s=columns["low"], high_s=columns["high"]
         )
@@ -205,7 +224,8 @@ class FittedModel:
         """Carry the fitted prices to another fabric with some of the same links.
 
         Prices that the two share, by name, keep their fitted values and covariance;
-        the others are the catalogue's. So a fit of one instance speaks for a cluster.
+        the others are the catalogue's. So a fit of one instance speaks for a cluster;
+        what it missed on the instance stays there.
         """
         stems = [
             name.removesuffix(".latency")
@@ -230,6 +250,7 @@ class FittedModel:
             parameters=wanted,
             theta=theta,
             covariance=cov,
+            fields={},
         )
 
     def informed(self) -> dict[str, float]:
@@ -242,92 +263,6 @@ class FittedModel:
             name: float(1.0 - width)
             for name, width in zip(self.parameters.names, sd, strict=True)
         }
-
-    def _outside(
-        self, collective: str, sizes: np.ndarray, ranks: np.ndarray
-    ) -> np.ndarray:
-        d = self.discrepancy
-        known = collective in self.seen.collectives or not self.seen.rows
-        return np.sqrt(
-            d.floor**2
-            + (0.0 if known else d.unseen) ** 2
-            + d.ranks_octave**2 * octaves_outside(ranks, *self.seen.ranks)
-            + d.size_octave**2 * octaves_outside(sizes, *self.seen.sizes)
-        )
-
-    def _warnings(
-        self, collective: str, sizes: np.ndarray, ranks: np.ndarray
-    ) -> tuple[str, ...]:
-        if not self.seen.rows:
-            return ("no measurements: catalogue prices alone",)
-        said = []
-        if collective not in self.seen.collectives:
-            said.append(f"{collective} was not measured: it rests on the others")
-        largest, smallest = self.seen.ranks[1], self.seen.ranks[0]
-        if ranks.max() > largest:
-            said.append(
-                f"{ranks.max() / largest:,.3g} times beyond your largest run "
-                f"({largest:,.0f} ranks)"
-            )
-        if ranks.min() < smallest:
-            said.append(f"below your smallest run ({smallest:,.0f} ranks)")
-        if sizes.max() > self.seen.sizes[1] or sizes.min() < self.seen.sizes[0]:
-            said.append(
-                "sizes outside the measured "
-                f"{self.seen.sizes[0]:,.0f} to {self.seen.sizes[1]:,.0f} bytes"
-            )
-        return tuple(said)
-
-
-def _explain(
-    fabric: Fabric,
-    known: Parameters,
-    theta: np.ndarray,
-    price_names: tuple[str, ...],
-    rows: Cases,
-) -> tuple[Array, Array, Array]:
-    """Times, their log slopes by parameter, and their terms by price.
-
-    Time is homogeneous in the prices, so ``price dT/dprice`` are its terms (Euler).
-    """
-    logs = jnp.asarray(np.log(known.centre) + known.spread * theta)
-    plain, names = _anonymous(fabric, known.names)
-    time, slopes = _slopes(logs, plain, names, rows)
-    at = np.array([known.names.index(name) for name in price_names], int)
-    return time, slopes * known.spread, (slopes[:, at] * time[:, None]).T
-
-
-def _anonymous(
-    fabric: Fabric, names: tuple[str, ...]
-) -> tuple[Fabric, tuple[str, ...]]:
-    """Number the link classes, so that fabrics of one shape share their programs."""
-    links = dict.fromkeys(level.link or level.name for level in fabric.levels)
-    number = {link: f"link{i}" for i, link in enumerate(links)}
-    levels = tuple(
-        dataclasses.replace(level, link=number[level.link or level.name])
-        for level in fabric.levels
-    )
-    renamed = []
-    for name in names:
-        link, _, price = name.rpartition(".")
-        renamed.append(f"{number[link]}.{price}" if link in number else name)
-    plain = dataclasses.replace(fabric, name="", spread={}, levels=levels)
-    return plain, tuple(renamed)
-
-
-@partial(jax.jit, static_argnames="names", compiler_options=QUICK)
-def _slopes(
-    logs: Array, fabric: Fabric, names: tuple[str, ...], rows: Cases
-) -> tuple[Array, Array]:
-    """Seconds, and the derivative of their logarithm by each log price."""
-
-    def log_time(logs: Array, row: Cases) -> Array:
-        one = jax.tree.map(lambda leaf: leaf[None], row)
-        return jnp.log(seconds(with_prices(fabric, names, jnp.exp(logs)), one))[0]
-
-    slope = jax.vmap(jax.value_and_grad(log_time), in_axes=(None, 0))
-    logged, slopes = slope(logs, rows)
-    return jnp.exp(logged), slopes
 
 
 def _check_sizes(size_bytes: np.ndarray) -> None:
@@ -343,24 +278,3 @@ def concrete(fabric: Fabric) -> Fabric:
     return jax.tree.map(
         lambda x: float(x) if np.ndim(x) == 0 else np.asarray(x), fabric
     )
-
-
-def _grouped(
-    names: tuple[str, ...], terms: np.ndarray, shape: tuple[int, ...]
-) -> dict[str, np.ndarray]:
-    """Add terms up under the names a person uses: ``efa latency``, ``launch``."""
-    plain = {
-        "launch_s": "launch",
-        "reduce_byte_s": "reduction",
-        "memory_round_s": "memory",
-        "memory_byte_s": "memory",
-    }
-    grouped: dict[str, np.ndarray] = {}
-    for name, term in zip(names, terms, strict=True):
-        if name in plain:
-            label = plain[name]
-        else:
-            link, price = name.rsplit(".", 1)
-            label = f"{link} {_TERMS[price]}"
-        grouped[label] = grouped.get(label, np.zeros(shape)) + term.reshape(shape)
-    return grouped

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -12,17 +11,28 @@ from jax import Array
 
 from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import QUICK, Cases, seconds
+from fabricmodel.fitting.cases import QUICK, Cases, estimates, seconds
+from fabricmodel.fitting.discrepancy import FREEDOM
 from fabricmodel.fitting.parameters import Parameters
-
-DEGREES_OF_FREEDOM = 4.0
-"""Of the Student t of log residuals: outliers lose their pull past about 2 sigma."""
 
 EXTRA_LAUNCH = (1e-6, 2.5)
 """Prior of a series' own launch: its median in seconds, the spread of its logarithm."""
 
-NOISE = (0.05, 0.7)
-"""Prior of a series' noise: its median, and the spread of its logarithm."""
+
+@pytree
+class Documented:
+    """Sizes at which a library is documented to change its algorithm, K of them.
+
+    Attributes:
+      rows: the sizes, of one collective on the whole fabric.
+      below, above: (K, C) 1 for the candidate on that side.
+      spread: (K,) log standard deviation of the estimates' difference there.
+    """
+
+    rows: Cases
+    below: np.ndarray | Array
+    above: np.ndarray | Array
+    spread: np.ndarray | Array
 
 
 @pytree
@@ -32,8 +42,10 @@ class Data:
     Attributes:
       rows: one group of cases per collective.
       log_times: per group, (R,) log seconds.
-      series: per group, (R,) which noise applies.
+      series: per group, (R,) which launch applies.
       weights: per group, (R,) 1, or 0 for a row that only pads the group.
+      white: per group, (R, R) what makes its residuals independent.
+      documented: switch points, by collective.
       count: how many series there are.
     """
 
@@ -41,35 +53,33 @@ class Data:
     log_times: tuple[np.ndarray | Array, ...]
     series: tuple[np.ndarray | Array, ...]
     weights: tuple[np.ndarray | Array, ...]
+    white: tuple[np.ndarray | Array, ...]
+    documented: tuple[Documented, ...] = ()
     count: int = static(default=1)
 
 
-def split(
-    vector: Array, parameters: Parameters, series: int
-) -> tuple[Array, Array, Array]:
-    """Cut a solver's vector into price parameters, log noises and extra launches.
+def split(vector: Array, parameters: Parameters, series: int) -> tuple[Array, Array]:
+    """Cut a solver's vector into price parameters and extra launches.
 
     Where there are several series each has a launch of its own on top of the fabric's:
     tools and their versions time different things.
     """
     count = len(parameters.names)
-    centre, spread = NOISE
-    noise = jnp.log(centre) + spread * vector[count : count + series]
     typical, octaves = EXTRA_LAUNCH
-    extra = typical * jnp.exp(octaves * vector[count + series :])
-    return vector[:count], noise, extra if series > 1 else jnp.zeros(series)
+    extra = typical * jnp.exp(octaves * vector[count:])
+    return vector[:count], extra if series > 1 else jnp.zeros(series)
 
 
 def unknowns(parameters: Parameters, series: int) -> int:
     """Length of the solver's vector."""
-    return len(parameters.names) + (2 * series if series > 1 else series)
+    return len(parameters.names) + (series if series > 1 else 0)
 
 
 def residuals(
     vector: Array, fabric: Fabric, parameters: Parameters, data: Data
-) -> Sequence[Array]:
+) -> list[Array]:
     """Log measured less log predicted, per group."""
-    theta, _, extra = split(vector, parameters, data.count)
+    theta, extra = split(vector, parameters, data.count)
     priced = parameters.apply(fabric, theta)
     return [
         jnp.asarray(log_time) - jnp.log(seconds(priced, rows) + extra[series])
@@ -81,38 +91,42 @@ def residuals(
 
 def negative_log_posterior(
     vector: Array, fabric: Fabric, parameters: Parameters, data: Data
-) -> Array:
+) -> tuple[Array, Array]:
     """Student-t likelihood of log times, standard normal priors; up to a constant.
 
-    -log p = sum_i [ log s + (v + 1)/2 log(1 + (r_i / s)^2 / v) ] + |vector|^2 / 2,
-    with v degrees of freedom, residual r_i of log time and s the noise of its series.
+    -log p = sum_i (v + 1)/2 log(1 + z_i^2 / v) + |vector|^2 / 2, with z = W r:
+    residuals r of log time, made independent and of unit scale by W, which knows field
+    and noise (``fitting.discrepancy``), and v degrees of freedom. Where a switch of
+    algorithm is documented, its library expects both to take as long, give or take.
+
+    Returns:
+      The loss, and the residuals of all groups, one after another.
     """
-    _, log_noise, _ = split(vector, parameters, data.count)
-    nu = DEGREES_OF_FREEDOM
     total = 0.5 * jnp.sum(vector**2)
-    for residual, series, weight in zip(
-        residuals(vector, fabric, parameters, data),
-        data.series,
-        data.weights,
-        strict=True,
-    ):
-        log_scale = log_noise[series]
-        ratio = residual / jnp.exp(log_scale)
-        each = log_scale + 0.5 * (nu + 1.0) * jnp.log1p(ratio**2 / nu)
+    found = residuals(vector, fabric, parameters, data)
+    for residual, weight, white in zip(found, data.weights, data.white, strict=True):
+        independent = jnp.asarray(white) @ residual
+        each = 0.5 * (FREEDOM + 1.0) * jnp.log1p(independent**2 / FREEDOM)
         total = total + jnp.sum(weight * each)
-    return total
+    theta, _ = split(vector, parameters, data.count)
+    for known in data.documented:
+        expected = estimates(parameters.apply(fabric, theta), known.rows)
+        apart = jnp.sum((known.below - known.above) * expected, axis=1)
+        total = total + 0.5 * jnp.sum((apart / known.spread) ** 2)
+    return total, jnp.concatenate(found)
 
 
 @partial(jax.jit, compiler_options=QUICK)
 def slopes(
     points: Array, fabric: Fabric, parameters: Parameters, data: Data
-) -> tuple[Array, Array]:
-    """Negative log posterior and its gradient at a batch of points.
+) -> tuple[Array, Array, Array]:
+    """Negative log posterior, its gradient and the residuals, at many points.
 
     One compilation serves every fit of the same structure: fabric, collectives, and
     numbers of rows that pad to the same power of two.
     """
-    one = jax.value_and_grad(negative_log_posterior)
-    return jax.vmap(one, in_axes=(0, None, None, None))(
+    one = jax.value_and_grad(negative_log_posterior, has_aux=True)
+    (values, found), grads = jax.vmap(one, in_axes=(0, None, None, None))(
         points, fabric, parameters, data
     )
+    return values, grads, found

@@ -20,11 +20,13 @@ from fabricmodel.fabric import LINK_PRICES, Fabric, Factors
 DEFAULT_SPREAD = 0.5
 """Of a price whose catalogue entry states no range."""
 
-FACTOR_SPREAD = {"latency": 0.5, "transfer": 0.3}
+FACTOR_SPREAD = {"latency": 0.5, "transfer": 0.3, "choice": 0.3}
 """Of what an algorithm costs against its counts, over all collectives."""
 
-OWN_FACTOR_SPREAD = {"latency": 0.2, "transfer": 0.1}
+OWN_FACTOR_SPREAD = {"latency": 0.2, "transfer": 0.1, "choice": 0.2}
 """Of one collective against the others of the same algorithm."""
+
+FACTOR_KINDS = tuple(f".{kind}" for kind in FACTOR_SPREAD)
 
 _ENGINE_PRICES = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
 
@@ -84,7 +86,7 @@ def with_prices(fabric: Fabric, names: Sequence[str], values: Array) -> Fabric:
         is passed over.
       values: (n,) in the order of the names.
     """
-    is_factor = [name.endswith((".latency", ".transfer")) for name in names]
+    is_factor = [name.endswith(FACTOR_KINDS) for name in names]
     plain = [i for i, factor in enumerate(is_factor) if not factor]
     found = {names[i]: values[i] for i in plain}
     levels = tuple(

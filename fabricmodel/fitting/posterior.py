@@ -1,67 +1,42 @@
-"""How sure a fit is: Laplace posterior, and what grows with distance from the data."""
+"""How sure a fit is: Laplace's approximation of its posterior."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from fabricmodel.fitting.solve import ValueAndGrad
+from fabricmodel.fitting.solve import differences
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Discrepancy:
-    """What the model itself may miss, as a log standard deviation.
-
-    ``sd^2 = floor^2 + ranks_octave^2 d_r + size_octave^2 d_s + unseen^2``: a random
-    walk in d_r and d_s, the octaves by which a question lies outside the measured
-    ranks and sizes; ``unseen`` counts where its collective was never measured on this
-    fabric.
-
-    The growth with ranks was set by hand from the errors that ``experiments.validate``
-    showed on larger scales of three series: 12 % after one octave, 15 to 30 % after
-    three. It is not yet learned from the series, nor tested on others.
-    """
-
-    floor: float = 0.02
-    ranks_octave: float = 0.14
-    size_octave: float = 0.05
-    unseen: float = 0.15
+Slopes = Callable[[Array], tuple[Array, Array, Array]]
 
 
-def covariance(
-    value_and_grad: ValueAndGrad, point: np.ndarray, batch: int
-) -> np.ndarray:
-    """Inverse of the Hessian of a negative log posterior: Laplace's approximation.
+def laplace(
+    slopes: Slopes, point: np.ndarray, batch: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Covariance of the parameters, and residuals with their slopes, at an optimum.
 
-    The Hessian is the central difference of exact gradients, in steps of 1e-4 of the
-    prior's spread: the compiled gradient of the search serves again. Directions in
-    which the likelihood curves the wrong way keep the prior's curvature of 1: the data
-    may narrow a belief, and are not trusted to widen it.
+    The inverse of the Hessian of the negative log posterior. Directions in which the
+    likelihood curves the wrong way keep the prior's curvature of 1: the data may narrow
+    a belief, and are not trusted to widen it.
 
     Args:
-      value_and_grad: of ``batch`` points at once.
+      slopes: loss, gradient and R residuals of ``batch`` points at once.
       point: (n,) the optimum.
       batch: the points that one call takes.
 
-    >>> slope = lambda x: (2.0 * jnp.sum(x**2, axis=1), 4.0 * x)
-    >>> covariance(slope, np.zeros(2), batch=4).round(6).tolist()
-    [[0.25, 0.0], [0.0, 0.25]]
+    Returns:
+      (n, n) covariance, (R,) residuals, (R, n) their slopes.
+
+    >>> slope = lambda x: (2.0 * (x**2).sum(axis=1), 4.0 * x, 3.0 * x)
+    >>> covariance, residual, slopes = laplace(slope, np.zeros(2), batch=4)
+    >>> covariance.round(6).tolist(), slopes.round(6).tolist()
+    ([[0.25, 0.0], [0.0, 0.25]], [[3.0, 0.0], [0.0, 3.0]])
     """
-    size, step = len(point), 1e-4
-    offsets = step * np.concatenate([np.eye(size), -np.eye(size)])
-    extra = -len(offsets) % batch
-    points = point + np.concatenate([offsets, np.zeros((extra, size))])
-    grads = np.concatenate(
-        [
-            np.asarray(value_and_grad(jnp.asarray(part))[1])
-            for part in np.split(points, len(points) // batch)
-        ]
-    )
-    hessian = (grads[:size] - grads[size : 2 * size]) / (2.0 * step)
+    (_, _, residual), (_, hessian, jacobian) = differences(slopes, point, batch)
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return (vectors / np.maximum(values, 1.0)) @ vectors.T
+    return (vectors / np.maximum(values, 1.0)) @ vectors.T, residual, jacobian
 
 
 def octaves_outside(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -67,14 +67,26 @@ def generic_fabric(times: Measurements) -> Fabric:
         sides = max(len(shape.split("x")) for shape in shapes)
         return dataclasses.replace(fabric, levels=fabric.levels[:sides])
     local = times.ranks_per_node
-    if not np.any(_nodes(times) > 1):
+    if _speaks_of(times, "nccl", "rccl"):
+        fabric = load_entry("generic-nccl-cluster").fabric
+        local = np.where(np.isfinite(local), local, times.ranks)
+    elif not np.any(_nodes(times) > 1):
         return load_entry("generic-node").fabric
-    if not np.any(local > 1):
+    elif not np.any(local > 1):
         return load_entry("generic-network").fabric
-    fabric = load_entry("generic-cluster").fabric
+    else:
+        fabric = load_entry("generic-cluster").fabric
     size = float(np.nanmax(local))
     node = dataclasses.replace(fabric.levels[0], members=size, capacity=size)
     return dataclasses.replace(fabric, levels=(node, *fabric.levels[1:]))
+
+
+def _speaks_of(times: Measurements, *words: str) -> bool:
+    """Whether every row names one of the words where it says how it was measured."""
+    columns = ("algorithm", "statistic", "source", "notes")
+    said = times.frame.select(columns).fill_null("").iter_rows()
+    rows = [" ".join(row).lower() for row in said]
+    return all(any(word in row for word in words) for row in rows)
 
 
 def _nodes(times: Measurements) -> np.ndarray:

@@ -11,7 +11,7 @@ from jax import Array
 
 from fabricmodel.fabric import Fabric
 from fabricmodel.timing.collective import check_collective
-from fabricmodel.timing.price import candidate_seconds
+from fabricmodel.timing.price import candidate_estimates
 from fabricmodel.timing.table import CountTable, count_table
 
 
@@ -39,7 +39,8 @@ def switches(
 ) -> list[Switch]:
     """List the sizes at which each stage of a collective changes its algorithm.
 
-    Found on a grid of 16 sizes an octave, between which log times are taken as
+    By the library's own estimate, where the fabric says that it is off. Found on a
+    grid of 16 sizes an octave, between which log times are taken as
     straight. Only stages that the collective itself runs are listed: an all_reduce's
     own, rather than the reduce_scatter and all_gather that it may be made of.
 
@@ -56,8 +57,8 @@ def switches(
     with np.errstate(divide="ignore", invalid="ignore"):
         table = count_table(fabric, collective)
     names, valid = table.candidates, np.asarray(table.valid)
-    times = np.asarray(_grid(table, fabric, jnp.asarray(sizes, float)))
-    logs = np.where(valid[None, :] > 0, np.log(times), np.inf)
+    logs = np.asarray(_grid(table, fabric, jnp.asarray(sizes, float)))
+    logs = np.where(valid[None, :] > 0, logs, np.inf)
     found = []
     for stage in dict.fromkeys(name.stage for name in names):
         if stage[1] != collective:
@@ -81,4 +82,4 @@ def switches(
 
 @jax.jit
 def _grid(table: CountTable, fabric: Fabric, sizes: Array) -> Array:
-    return jax.vmap(lambda size: candidate_seconds(table, fabric, size))(sizes)
+    return jax.vmap(lambda size: candidate_estimates(table, fabric, size))(sizes)

@@ -22,6 +22,8 @@ from fabricmodel.timing.bounds import bound_seconds
 from fabricmodel.timing.selection import slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
 
+_KINDS = ("latency", "transfer", "choice")
+
 
 def tier_hops(
     members: Array, uplinks: Array, radix: Array, rails: Numeric = 0.0
@@ -71,29 +73,33 @@ def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]
 
 
 def phase_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
-    """Seconds of each phase, (P,), its levels combined as its flow says."""
+    """Seconds of each phase in each protocol, (P, Q), levels combined by its flow."""
     ranks = total_ranks(fabric.levels)
     per_event, per_byte = level_prices(fabric.levels, ranks)
-    latency_factor, transfer_factor = _phase_factors(table, fabric)
-    latency = latency_factor[:, None] * jnp.einsum(
-        "ple,el->pl", table.levels[..., :4], per_event
+    by_phase, by_protocol = _phase_factors(table, fabric), _protocol_factors(fabric)
+    # (P, Q): what an algorithm and a protocol cost against the counts
+    latency_factor, transfer_factor = (
+        by_phase[part][:, None] * by_protocol[part] for part in range(2)
     )
-    transfer = transfer_factor[:, None] * size_bytes * table.levels[..., 4] * per_byte
-    reduction = size_bytes * table.sides[:, 0] * fabric.reduce_byte_s
+    latency = jnp.einsum("ple,el->pl", table.levels[..., :4], per_event)
+    latency = latency_factor[..., None] * latency[:, None]
+    transfer = size_bytes * table.levels[..., 4] * per_byte
+    transfer = transfer_factor[..., None] * transfer[:, None]
+    reduction = (size_bytes * table.sides[:, 0] * fabric.reduce_byte_s)[:, None]
     memory = (
         table.sides[:, 1] * fabric.memory_round_s
         + size_bytes * table.sides[:, 2] * fabric.memory_byte_s
-    ) * transfer_factor
-    chain, fullest = jnp.sum(latency, axis=1), soft_max(transfer, axis=1)
+    )[:, None] * transfer_factor
+    chain, fullest = jnp.sum(latency, axis=-1), soft_max(transfer, axis=-1)
     cross = chain * fullest
     some = cross > 0
     cross = jnp.where(some, 2.0 * jnp.sqrt(jnp.where(some, cross, 1.0)), 0.0)
-    flow = np.asarray(table.flows)
+    flow = np.asarray(table.flows)[:, None]
     links = jnp.select(
         [flow == "sequential", flow == "parallel", flow == "segmented"],
         [
-            chain + jnp.sum(transfer, axis=1),
-            soft_max(latency + transfer, axis=1),
+            chain + jnp.sum(transfer, axis=-1),
+            soft_max(latency + transfer, axis=-1),
             chain + fullest + cross,
         ],
         chain + fullest,
@@ -103,7 +109,7 @@ def phase_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Arr
 
 
 def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
-    """Seconds of each candidate, (C,): its phases one after another."""
+    """Seconds of each candidate in each protocol, (C, Q): its phases in turn."""
     owner = np.zeros((len(table.candidates), len(table.flows)), np.float32)
     for row, candidate in enumerate(table.candidates):
         owner[row, list(candidate.phases)] = 1.0
@@ -120,13 +126,45 @@ def collective_seconds(
 
 
 def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
-    """Seconds of the best alternative, each of its stages by its best candidate."""
+    """Seconds of the best alternative, each of its stages by what its library picks.
+
+    A library picks by its own estimate, which is off by the factor ``choice`` of an
+    algorithm or a protocol; what it picked then takes the time that it takes.
+    """
     times = candidate_seconds(table, fabric, size_bytes)
+    protocols = times.shape[1]
     names = table.stage_names
     group = np.array([names.index(c.stage) for c in table.candidates])
-    stages = soft_min_groups(times, table.valid, group, len(names))
+    stages = soft_min_groups(
+        times.reshape(-1),
+        jnp.repeat(table.valid, protocols),
+        np.repeat(group, protocols),
+        len(names),
+        believed_bias(table, fabric),
+    )
     whole = jnp.sum(table.stages * stages, axis=1)
     return soft_min_groups(whole, table.allowed, np.zeros(whole.shape[0], int), 1)[0]
+
+
+def candidate_estimates(
+    table: CountTable, fabric: Fabric, size_bytes: Numeric
+) -> Array:
+    """Log seconds that the library expects of each candidate, best protocol, (C,).
+
+    The log of the time where the fabric has no factor ``choice``.
+    """
+    logs = jnp.log(candidate_seconds(table, fabric, size_bytes))
+    bias = believed_bias(table, fabric)
+    return jnp.min(logs if bias is None else logs + bias.reshape(logs.shape), axis=1)
+
+
+def believed_bias(table: CountTable, fabric: Fabric) -> Array | None:
+    """Log of the library's estimate over the time, (C Q,); None where it is right."""
+    if not any(name.endswith(".choice") for name in fabric.factors.names):
+        return None
+    by_candidate = jnp.log(_candidate_factors(table, fabric, ("choice",))[0])
+    by_protocol = jnp.log(_protocol_factors(fabric)[2])
+    return (by_candidate[:, None] + by_protocol).reshape(-1)
 
 
 def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
@@ -139,17 +177,36 @@ def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
     return f"{domain}.{algorithm}", f"{collective}.{domain}.{algorithm}"
 
 
-def _phase_factors(table: CountTable, fabric: Fabric) -> tuple[Array, Array]:
+def _phase_factors(table: CountTable, fabric: Fabric) -> list[Array]:
     """Latency and transfer factor of each phase, (P,), from those of its algorithm."""
-    names, phases = fabric.factors.names, len(table.flows)
-    if not names:
-        return jnp.ones(phases), jnp.ones(phases)
-    own = np.zeros((2, phases, len(names)), np.float32)
-    for candidate in table.candidates:
-        for stem in factor_names(candidate.stage, candidate.algorithm):
-            for part, kind in enumerate(("latency", "transfer")):
-                if f"{stem}.{kind}" in names:
-                    column = names.index(f"{stem}.{kind}")
-                    own[part, list(candidate.phases), column] = 1.0
-    both = jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))
-    return both[0], both[1]
+    owner = np.zeros(len(table.flows), int)
+    for row, candidate in enumerate(table.candidates):
+        owner[list(candidate.phases)] = row
+    return [x[owner] for x in _candidate_factors(table, fabric, _KINDS[:2])]
+
+
+def _candidate_factors(
+    table: CountTable, fabric: Fabric, kinds: Sequence[str]
+) -> list[Array]:
+    """Factors of each candidate, (C,), one array for each kind."""
+    stems = [factor_names(c.stage, c.algorithm) for c in table.candidates]
+    return [_products(fabric, stems, kind) for kind in kinds]
+
+
+def _protocol_factors(fabric: Fabric) -> list[Array]:
+    """Factors of each protocol, (Q,): latency, transfer, choice."""
+    stems = [(f"protocol.{name}",) for name in fabric.protocols]
+    return [_products(fabric, stems, kind) for kind in _KINDS]
+
+
+def _products(fabric: Fabric, stems: Sequence[Sequence[str]], kind: str) -> Array:
+    """Product of the factors of one kind that each row of stems names, (rows,)."""
+    names = fabric.factors.names
+    own = np.zeros((len(stems), len(names)), np.float32)
+    for row, several in enumerate(stems):
+        for stem in several:
+            if f"{stem}.{kind}" in names:
+                own[row, names.index(f"{stem}.{kind}")] = 1.0
+    if not own.any():
+        return jnp.ones(len(stems))
+    return jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))

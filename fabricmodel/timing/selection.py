@@ -12,7 +12,7 @@ from jax.scipy.special import logsumexp, ndtri
 TEMPERATURE = 0.03
 """Of the minimum, in log time: two equal candidates count as 2 % less than one."""
 
-SHARPNESS = 256
+SHARPNESS = 64
 """Of the maximum, a p-norm: two equal parts count as 0.3 % more than one."""
 
 _NEVER = 60.0  # log seconds of a candidate that does not exist
@@ -20,7 +20,11 @@ _FREE = -60.0  # log seconds of one that has nothing to do
 
 
 def soft_min_groups(
-    times_s: Array, valid: Array, group: np.ndarray, groups: int
+    times_s: Array,
+    valid: Array,
+    group: np.ndarray,
+    groups: int,
+    bias: Array | None = None,
 ) -> Array:
     """Least of the valid times of each group: ``-T log sum exp(-log t / T)``.
 
@@ -28,9 +32,14 @@ def soft_min_groups(
     and it scales with its arguments. At zero temperature it is the minimum. A group
     with no valid time takes for ever (1e26 s).
 
+    Where the one who chooses is mistaken by ``bias``, the log time of the least
+    *estimate*, less the bias of the one that it belongs to (their mean, weighed as the
+    minimum weighs them).
+
     Args:
       times_s: (C,) seconds; valid: (C,) 1 or 0.
       group: (C,) the group of each, static; groups: how many there are.
+      bias: (C,) log of the estimate over the time; None where they are the same.
 
     >>> times, one = jnp.array([1.0, 2.0, 9.0]), jnp.ones(3)
     >>> soft_min_groups(times, one, np.array([0, 0, 1]), 2).round(5).tolist()
@@ -40,8 +49,13 @@ def soft_min_groups(
     usable = (valid > 0) & (times_s > 0)
     logs = jnp.where(usable, jnp.log(jnp.where(usable, times_s, 1.0)), _FREE)
     logs = jnp.where(valid > 0, logs, _NEVER)
-    logs = jnp.where(member, logs[None, :], _NEVER)
-    return jnp.exp(-TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1))
+    if bias is None:
+        logs = jnp.where(member, logs[None, :], _NEVER)
+        return jnp.exp(-TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1))
+    logs = jnp.where(member, (logs + bias)[None, :], _NEVER)
+    weights = jax.nn.softmax(-logs / TEMPERATURE, axis=1)
+    least = -TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1)
+    return jnp.exp(least - weights @ bias)
 
 
 def soft_max(times_s: Array, axis: int) -> Array:

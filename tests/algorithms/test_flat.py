@@ -57,7 +57,7 @@ def one_each(n: int) -> dict[oracle.Rank, list[oracle.Block]]:
     return {r: [r] for r in range(n)}
 
 
-def near(counts: dict[str, float]):
+def near(counts: dict[str, float] | float):
     return pytest.approx(counts, rel=1e-6, abs=1e-9)
 
 
@@ -217,18 +217,6 @@ def test_direct_all_to_all(n):
     network = oracle.switch(n)
     tally = run_all_to_all(network, oracle.direct_exchange(network.ranks))
     assert counted("switch", "all_to_all", "direct", n) == near(expected(tally))
-
-
-@pytest.mark.parametrize("n", RANKS)
-def test_bruck_all_to_all(n):
-    """Exact for a power of two; else half of the vector in every round is a bound."""
-    tally = run_all_to_all(oracle.switch(n), oracle.bruck_exchange(n))
-    ours = counted("switch", "all_to_all", "bruck", n)
-    if n in POWERS:
-        assert ours == near(expected(tally))
-    else:
-        assert ours["valid"] == 1.0 and ours["rounds"] == tally.all_rounds
-        assert tally.bytes[0] - 1e-6 <= ours["bytes"] <= 0.5 * tally.all_rounds + 1e-6
 
 
 # With a root

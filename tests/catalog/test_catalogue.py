@@ -1,6 +1,8 @@
 """Every figure of the shipped catalogue, and files of a user's own."""
 
 import math
+import pathlib
+import re
 import tomllib
 from importlib import resources
 
@@ -189,8 +191,28 @@ def test_chips_are_not_ranks():
     ]
     with pytest.raises(FabricError, match="whole number"):
         load_fabric("trn1-instance", chips=0)
-    with pytest.raises(FabricError, match="at most 32"):
-        load_fabric("trn1-instance", chips=17 * 16)
+    with pytest.raises(FabricError, match="48 ranks do not divide"):
+        load_fabric("trn1-instance", chips=24)
+
+
+def test_a_full_unit_is_one_of_its_cluster():
+    """The same name from one chip to 1,000,000, until the last level is full."""
+    for name, cluster in (
+        ("trn3-ultraserver-gen2", "trn3-ultracluster-gen2"),
+        ("trn1-instance", "trn1-ultracluster"),
+        ("hgx-h200", "h200-infiniband"),
+        ("tpu-v4-pod", "tpu-v4-multislice"),
+    ):
+        alone = load_fabric(name)
+        assert load_fabric(name, chips=1).name == name
+        for chips in (100_000, 1_000_000):
+            grown = load_fabric(name, chips=chips)
+            assert grown.name == cluster
+            assert [x.name for x in grown.levels[:-1]] == [x.name for x in alone.levels]
+            ranks = math.prod(level.members for level in grown.levels)
+            assert 1.0 <= ranks / chips / load_entry(name).ranks_per_chip < 1.02
+    with pytest.raises(FabricError, match=r"exceed mi250x-node.*'xgmi' is full at 8"):
+        load_fabric("mi250x-node", chips=8)
 
 
 def test_in_network_reduction_stays_inside_its_domain():
@@ -250,6 +272,40 @@ def test_own_file(tmp_path, as_path):
     }
     assert float(collective_time(fabric, "send_recv", 2e9)) > 0.1
     assert "lab" not in list_fabrics()
+
+
+EXTENDING = """
+[sources]
+LAB = "measured in our lab"
+
+[links.our-network]
+round_us = { value = 4.0, range = [2.0, 8.0], source = "LAB" }
+bandwidth_GBps = { value = 20.0, range = [10.0, 25.0], source = "LAB" }
+
+[fabrics.lab]
+title = "Our lab"
+extends = "hgx-h200"
+[[fabrics.lab.levels]]
+name = "w"
+kind = "switch"
+size = 1
+uplinks = 8
+link = "our-network"
+grows = true
+"""
+
+
+def test_own_network_over_nodes_of_the_catalogue(tmp_path):
+    path = write(tmp_path, EXTENDING)
+    entry, node = load_entry(path), load_entry("hgx-h200")
+    fabric = load_fabric(path, chips=64)
+    assert [level.members for level in fabric.levels] == [8.0, 8.0]
+    assert fabric.levels[0].byte_s == node.fabric.levels[0].byte_s
+    assert fabric.levels[1].byte_s == pytest.approx(1 / 20e9)
+    assert fabric.factors == node.fabric.factors
+    assert entry.chip == "h200"
+    assert entry.sources["our-network.byte_s"] == "measured in our lab"
+    assert entry.sources["nvlink4.byte_s"] == node.sources["nvlink4.byte_s"]
 
 
 BAD = [
@@ -359,3 +415,17 @@ def test_one_fabric_to_a_file(tmp_path):
     with pytest.raises(FabricError, match="holds 2 fabrics"):
         load_fabric(path)
     assert sorted(read_entries(path.read_text(), "x")) == ["lab", "second"]
+
+
+def test_the_examples_of_the_page_load(tmp_path):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "catalogue.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    fabric_text, chip_text = blocks
+    path = write(tmp_path, fabric_text)
+    fabric = load_fabric(path, chips=10_000)
+    assert [level.members for level in fabric.levels] == [8.0, 125.0, 10.0]
+    assert fabric.levels[1].bandwidth_Bps == pytest.approx(46e9)
+    assert fabric.levels[2].uplinks == pytest.approx(1024 / 4)
+    chip = load_chip(write(tmp_path, chip_text))
+    assert chip.roof_flops("bf16") == 640e12
+    assert chip.prices[0].usd_per_hour == 2.5

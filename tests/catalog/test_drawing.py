@@ -75,5 +75,5 @@ def test_experiment(tmp_path, capsys):
     assert "NCCL" in (out / "report.md").read_text()
     capsys.readouterr()
     assert main(["hgx-h100", "--chips", "9", "--out", str(tmp_path / "no")]) == 2
-    assert "level 'nvlink' is full at 8" in capsys.readouterr().err
+    assert "Ask for 8 or 16" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabricmodel.algorithms.registry.flat import FLAT
+from fabricmodel.algorithms.registry.flat_named import FLAT_NAMED
 from fabricmodel.algorithms.registry.innetwork import ON_SWITCH, OVER_NODES
 from fabricmodel.algorithms.registry.neuronlink import NEURONLINK
 from fabricmodel.algorithms.registry.record import Algorithm, Count, Table, merged
 from fabricmodel.algorithms.registry.spanning import FLAT_SPANNING
 from fabricmodel.algorithms.registry.torus import TORUS
+from fabricmodel.algorithms.registry.torus_named import TORUS_NAMED
 from fabricmodel.units import COLLECTIVES
 
 __all__ = [
@@ -33,8 +35,8 @@ __all__ = [
 ]
 
 ALGORITHMS: dict[str, Table] = {
-    "flat": merged(FLAT, ON_SWITCH),
-    "torus": TORUS,
+    "flat": merged(FLAT, FLAT_NAMED, ON_SWITCH),
+    "torus": merged(TORUS, TORUS_NAMED),
     "neuronlink": NEURONLINK,
 }
 """By the family of the levels that an algorithm runs on."""

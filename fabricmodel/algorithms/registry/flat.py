@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from fabricmodel.algorithms import flat
+from fabricmodel.algorithms import exchange, flat
 from fabricmodel.algorithms.registry.record import Table, entry
 
 TRG = "Thakur, Rabenseifner and Gropp (2005)"
@@ -87,8 +87,9 @@ FLAT: Table = {
         ),
         "direct": _auto(flat.direct_all_to_all, _DIRECT, TRG),
         "bruck": _auto(
-            flat.bruck_all_to_all,
-            r"T = \lceil \log_2 N \rceil \left(\alpha + \frac{S}{2}\beta\right)",
+            exchange.bruck_all_to_all,
+            r"T = \lceil \log_2 N \rceil \alpha + b(N)\frac{S}{N}\beta,\quad"
+            r" b(N) = \textrm{bits set in } 0 \ldots N-1",
             BRUCK,
         ),
     },

@@ -1,0 +1,1 @@
+"""Other people's models of the same question, restated for comparison: a file each."""

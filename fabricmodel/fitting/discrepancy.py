@@ -1,0 +1,217 @@
+"""What counts x prices miss: a Gaussian process over size and ranks, on log time.
+
+    log measured = log (counts . prices) + field(size, ranks) + noise
+
+A field that is the same at every scale (regimes of the library, caches), smooth in
+log size and in log message size, and a random walk along log ranks, whose steps are
+what larger scales add unforeseen. So a prediction beyond the data carries on what the
+model missed at the largest scale, and its interval widens with the root of the octaves
+beyond. After Kennedy and O'Hagan, "Bayesian calibration of computer models" (2001).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+FREEDOM = 4.0
+"""Degrees of freedom of the Student t of independent residuals: outliers lose their
+pull past about two standard deviations."""
+
+_FIELD_SCALES = 2.0 ** np.arange(-4.0, 1.5)
+_NOISE_SCALES = 2.0 ** np.arange(-2.0, 3.5)
+_SCALE_SPREAD = 0.7  # log standard deviation of the scales of series
+_CLIP = 3.0  # standard deviations past which a point no longer pulls the field
+_SMALL = 1e-10  # keeps a covariance matrix positive
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Discrepancy:
+    """How large the field is, as log standard deviations.
+
+    Attributes:
+      field_sd: of what is missed alike at every number of ranks.
+      field_octaves: of size over which that stays similar.
+      walk_sd: of what each octave of ranks adds.
+      walk_octaves: of size over which a step of the walk is similar.
+      local_octaves: of ranks per node over which the field is similar.
+      noise_sd: of one measurement.
+      unseen_sd: more, for a collective that was never measured on the fabric.
+    """
+
+    field_sd: float = 0.15
+    field_octaves: float = 2.0
+    walk_sd: float = 0.12
+    walk_octaves: float = 4.0
+    local_octaves: float = 4.0
+    noise_sd: float = 0.03
+    unseen_sd: float = 0.15
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Points:
+    """Where the field is asked for, all of shape (R,).
+
+    Attributes:
+      size, ranks, local: log2 of the bytes, of the ranks and of those on a node.
+      algorithm: what the library was forced to run, "" where it chose.
+    """
+
+    size: np.ndarray
+    ranks: np.ndarray
+    local: np.ndarray
+    algorithm: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def take(self, which: np.ndarray) -> Points:
+        """Keep the points of a mask or of indices."""
+        return Points(
+            **{x.name: getattr(self, x.name)[which] for x in dataclasses.fields(self)}
+        )
+
+
+def points(
+    size_bytes: np.ndarray,
+    ranks: np.ndarray,
+    ranks_per_node: np.ndarray | None,
+    algorithm: Sequence[str],
+) -> Points:
+    """Place questions or measurements; unknown ranks per node count as one."""
+    local = np.ones(len(ranks)) if ranks_per_node is None else ranks_per_node
+    return Points(
+        size=np.log2(size_bytes),
+        ranks=np.log2(ranks),
+        local=np.log2(np.where(np.isfinite(local), local, 1.0)),
+        algorithm=np.array(algorithm, dtype=str),
+    )
+
+
+def kernel(d: Discrepancy, anchor: float, a: Points, b: Points) -> np.ndarray:
+    """Covariance of the field between two sets of points, (A, B).
+
+    Args:
+      d: the sizes of its parts.
+      anchor: log2 ranks at which the walk starts, the smallest that was measured.
+      a, b: the points.
+
+    >>> one = points(np.array([8.0]), np.array([4.0]), None, [""])
+    >>> two = points(np.array([8.0]), np.array([8.0]), None, [""])
+    >>> d = Discrepancy(field_sd=0.0, walk_sd=0.1)
+    >>> kernel(d, 2.0, one, one).item(), round(kernel(d, 2.0, two, two).item(), 3)
+    (0.0, 0.01)
+    """
+
+    def apart(x: np.ndarray, y: np.ndarray, octaves: float) -> np.ndarray:
+        return np.exp(-np.abs(x[:, None] - y[None, :]) / octaves)
+
+    alike = 0.5 * (
+        apart(a.size, b.size, d.field_octaves)
+        + apart(a.size - a.ranks, b.size - b.ranks, d.field_octaves)
+    )
+    out, back = np.abs(a.ranks - anchor)[:, None], np.abs(b.ranks - anchor)[None, :]
+    walked = 0.5 * (out + back - np.abs(a.ranks[:, None] - b.ranks[None, :]))
+    walk = walked * apart(a.size, b.size, d.walk_octaves)
+    related = apart(a.local, b.local, d.local_octaves) * (
+        a.algorithm[:, None] == b.algorithm[None, :]
+    )
+    return related * (d.field_sd**2 * alike + d.walk_sd**2 * walk)
+
+
+def variance(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
+    """Prior variance of the field at each point, (R,)."""
+    return d.field_sd**2 + d.walk_sd**2 * np.abs(at.ranks - anchor)
+
+
+def whitener(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
+    """Matrix that turns residuals into independent ones of unit variance, (R, R).
+
+    The inverse of the Cholesky factor of field and noise.
+
+    >>> sizes, ranks = np.array([8.0, 8e3]), np.array([4.0, 4.0])
+    >>> at = points(sizes, ranks, None, [""] * 2)
+    >>> white = whitener(Discrepancy(), 2.0, at)
+    >>> total = kernel(Discrepancy(), 2.0, at, at) + 0.03**2 * np.eye(2)
+    >>> np.allclose(white @ total @ white.T, np.eye(2))
+    True
+    """
+    total = kernel(d, anchor, at, at) + (d.noise_sd**2 + _SMALL) * np.eye(len(at))
+    return np.linalg.inv(np.linalg.cholesky(total))
+
+
+def scaled(
+    d: Discrepancy, residuals: Sequence[tuple[Points, np.ndarray]], anchor: float
+) -> Discrepancy:
+    """Scale field and noise to what one series shows: how well it fits, how it repeats.
+
+    The most probable of a grid of scales, field and walk by one, the noise by the
+    other, under log-normal beliefs about 1; whitened residuals are Student t, so that
+    outliers do not pass for noise.
+
+    Args:
+      d: what is typical.
+      residuals: the points of each collective of the series, and log measured less
+        log predicted there.
+      anchor: as in ``kernel``.
+    """
+    best, found = np.inf, d
+    for field, noise in itertools.product(_FIELD_SCALES, _NOISE_SCALES):
+        trial = dataclasses.replace(
+            d,
+            field_sd=field * d.field_sd,
+            walk_sd=field * d.walk_sd,
+            noise_sd=noise * d.noise_sd,
+        )
+        loss = 0.5 * (np.log(field) ** 2 + np.log(noise) ** 2) / _SCALE_SPREAD**2
+        for at, residual in residuals:
+            white = whitener(trial, anchor, at)
+            z = white @ residual
+            t = 0.5 * (FREEDOM + 1.0) * np.log1p(z**2 / FREEDOM)
+            loss += np.sum(t) - np.sum(np.log(np.diag(white)))
+        if loss < best:
+            best, found = loss, trial
+    return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Field:
+    """The field of one collective of one series, conditioned on its residuals.
+
+    Attributes:
+      discrepancy: its prior, at the scale of the series.
+      anchor: log2 ranks where the walk starts.
+      at: the R measured points.
+      white: (R, R) their whitener.
+      residual: (R,) log measured less log predicted.
+      slopes: (R, n) derivatives of the same by the model's parameters.
+    """
+
+    discrepancy: Discrepancy
+    anchor: float
+    at: Points
+    white: np.ndarray
+    residual: np.ndarray
+    slopes: np.ndarray
+
+    def ask(self, at: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, variance and slopes by the parameters of the field at new points.
+
+        The variance is of the field as far as the ranks reach; what the walk adds
+        beyond them is for the caller to add. A measurement that is off by more than
+        three standard deviations of what the others say counts as off by three.
+
+        Returns:
+          (Q,) mean and (Q,) variance, and (Q, n).
+        """
+        across = kernel(self.discrepancy, self.anchor, at, self.at) @ self.white.T
+        mean = across @ np.clip(self.white @ self.residual, -_CLIP, _CLIP)
+        reached = dataclasses.replace(
+            at, ranks=np.clip(at.ranks, self.at.ranks.min(), self.at.ranks.max())
+        )
+        prior = variance(self.discrepancy, self.anchor, reached)
+        left = prior - np.sum(across**2, axis=1)
+        return mean, np.maximum(left, 0.0), across @ (self.white @ self.slopes)

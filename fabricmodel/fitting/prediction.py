@@ -1,0 +1,92 @@
+"""What a model answers, and what it was fitted to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from statistics import NormalDist
+
+import numpy as np
+
+from fabricmodel.errors import FabricModelError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a model was fitted to.
+
+    Attributes:
+      rows: how many measurements.
+      ranks, sizes: smallest and largest (NaN without data).
+      collectives: that were measured.
+      series: their names.
+    """
+
+    rows: int = 0
+    ranks: tuple[float, float] = (np.nan, np.nan)
+    sizes: tuple[float, float] = (np.nan, np.nan)
+    collectives: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+
+    def warnings(
+        self, collective: str, sizes: np.ndarray, ranks: np.ndarray
+    ) -> tuple[str, ...]:
+        """Say in words where questions lie outside the data."""
+        if not self.rows:
+            return ("no measurements: catalogue prices alone",)
+        said = []
+        if collective not in self.collectives:
+            said.append(f"{collective} was not measured: it rests on the others")
+        smallest, largest = self.ranks
+        if ranks.max() > largest:
+            said.append(
+                f"{ranks.max() / largest:,.3g} times beyond your largest run "
+                f"({largest:,.0f} ranks)"
+            )
+        if ranks.min() < smallest:
+            said.append(f"below your smallest run ({smallest:,.0f} ranks)")
+        if sizes.max() > self.sizes[1] or sizes.min() < self.sizes[0]:
+            said.append(
+                "sizes outside the measured "
+                f"{self.sizes[0]:,.0f} to {self.sizes[1]:,.0f} bytes"
+            )
+        return tuple(said)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Predicted times of one question, or of an array of them.
+
+    Attributes:
+      median_s: seconds.
+      log_sd: standard deviation of the logarithm: prices, noise and discrepancy.
+      terms: seconds by cause; they add up to the median. ``not in the model`` is what
+        the measurements nearby took beyond counts x prices, or less.
+      warnings: in words, where the question lies outside the data.
+    """
+
+    median_s: np.ndarray
+    log_sd: np.ndarray
+    terms: Mapping[str, np.ndarray]
+    warnings: tuple[str, ...] = ()
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper seconds of the central interval of a probability.
+
+        Raises:
+          FabricModelError: unless 0 < level < 1.
+        """
+        if not 0.0 < level < 1.0:
+            what, remedy = f"{level} is no probability", "Give one between 0 and 1"
+            raise FabricModelError("level", what, remedy)
+        width = NormalDist().inv_cdf(0.5 + level / 2.0) * self.log_sd
+        return self.median_s * np.exp(-width), self.median_s * np.exp(width)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Predicted seconds of the rows of a table: median and 90 % interval, (R,)."""
+
+    median_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
