@@ -83,11 +83,12 @@ def draw(rows: list[dict[str, Any]], chips: list[int], folder: Path) -> None:
         axis.set_title(model, fontsize=10)
         axis.set_xlabel("chips")
         study.size_axis(axis, chips)
-        axis.set_ylim(bottom=0)
+    highest = max(100 * row["tax_high"] for row in rows)
+    axes[0].set_ylim(0, 1.05 * highest)
     axes[0].set_ylabel("exposed communication, % of the step")
     handles, labels = axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=6, loc="lower center", frameon=False,
-                  bbox_to_anchor=(0.5, -0.1))  # fmt: skip
+                  bbox_to_anchor=(0.5, -0.2))  # fmt: skip
     study.save(figure, folder, "communication_tax")
 
 

@@ -109,7 +109,7 @@ def draw(chips: int, folder: Path) -> None:
             axis.spines[side].set_visible(False)
     left.set_ylabel("clock of the slowest chip over a day, %")
     right.set_ylabel("chips of a rack")
-    left.set_ylim(0, 105)
+    left.set_ylim(50, 105)
     right.set_ylim(bottom=0)
     figure.tight_layout()
     study.save(figure, folder, "cooling")

@@ -222,11 +222,23 @@ def size_axis(axis: Any, chips: Sequence[int]) -> None:
 
     axis.set_xscale("log", base=2)
     axis.set_xticks(chips)
-    axis.set_xticklabels([short(n) for n in chips], rotation=45, ha="right")
+    axis.set_xticklabels(tick_labels(chips), rotation=45, ha="right")
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(True, alpha=0.3)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
+
+
+def tick_labels(chips: Sequence[int]) -> list[str]:
+    """Label every size, but one that stands closer to the next than the others do.
+
+    >>> tick_labels([1024, 16384, 65536, 131072])
+    ['1k', '16k', '', '131k']
+    """
+    steps = np.diff(np.log2(np.asarray(chips, float)))
+    typical = float(np.median(steps)) if len(steps) else 0.0
+    close = [*(step < 0.75 * typical for step in steps), False]
+    return ["" if near else short(n) for n, near in zip(chips, close, strict=True)]
 
 
 def short(count: float) -> str:
