@@ -52,8 +52,9 @@ def ideal(platform: Platform) -> Platform:
         message_s=inner.message_s,
         byte_s=1.0 / injection_Bps(platform.fabric),
     )
+    ways = tuple(dict.fromkeys((*platform.fabric.strategies, "staged")))
     fabric = dataclasses.replace(
-        platform.fabric, name="ideal", strategies=("staged",), levels=(switch,)
+        platform.fabric, name="ideal", strategies=ways, levels=(switch,)
     )
     return dataclasses.replace(platform, fabric=fabric)
 

@@ -113,14 +113,19 @@ def against(own: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     even = break_even_utilisation(*common)
     cheap = break_even_utilisation(*common, saving=0.4)
     return {
-        "trn2 list": own["list"],
-        "against": f"{study.LABELS[other['platform']]}, {other['list']}",
+        "trn2 list": f"{own['list']}, {_words(own['kind'])}",
+        "against": f"{study.LABELS[other['platform']]}, {other['list']}, "
+        f"{_words(other['kind'])}",
         "saving %": f"{saving:.0f} ({low:.0f} to {high:.0f})",
         "MFU to break even": f"{even:.2f}",
         "MFU for 40 % cheaper": f"{cheap:.2f}",
         "Trn2 $/h to break even": f"{break_even_price(*rates):.2f}",
         "Trn2 $/h for 40 %": f"{break_even_price(*rates, saving=0.4):.2f}",
     }
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def draw(rows: list[dict[str, Any]], folder: Path) -> None:
@@ -139,7 +144,10 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     )  # fmt: skip
     axis.set_yticks(at)
     axis.set_yticklabels(
-        [f"{study.LABELS[row['platform']]}, {row['list']}" for row in ordered],
+        [
+            f"{study.LABELS[row['platform']]}, {row['list']}, {_words(row['kind'])}"
+            for row in ordered
+        ],
         fontsize=7,
     )
     axis.set_xlabel("US dollars for a million trained tokens (90 % interval)")
