@@ -62,7 +62,7 @@ def daly_s(checkpoint_s: Numeric, between_s: Numeric) -> Array:
     sqrt(2 C M) (1 + sqrt(C / 2M) / 3 + C / 18 M) - C, and M where C >= 2 M.
 
     >>> round(float(daly_s(60.0, 1824.0)))
-    428
+    429
     """
     ratio = jnp.asarray(checkpoint_s / (2.0 * between_s))
     root = jnp.sqrt(2.0 * checkpoint_s * between_s)
