@@ -278,8 +278,9 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
         solution = minimise(
             partial(_losses, space, seen, weights),
             point[None, :],
-            adam_steps=0 if turn else 25,
-            lbfgs_steps=50 if turn else 150,
+            adam=not turn,
+            lbfgs_steps=50 if turn else 120,
+            newton_steps=0,  # hundreds of parameters: a Hessian would cost a search
             tolerance=0.3,
         )
         point, converged = solution.point, solution.converged
