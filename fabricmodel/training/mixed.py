@@ -25,6 +25,7 @@ from fabricmodel.training.runs import Run
 
 EFFECTS: dict[str, float] = {
     "software": 0.08,
+    "version": 0.04,
     "precision": 0.05,
     "series": 0.08,
     "release": 0.03,
@@ -60,7 +61,7 @@ class Likeness:
 
 
 def likeness(runs: Sequence[Run]) -> Likeness:
-    """Name what rows share: software, precision, series, release, model, recipe."""
+    """Name what rows share: software, its version, precision, series and so on."""
     rows = []
     for run in runs:
         chip = run.platform.chip.name if run.platform else ""
@@ -71,16 +72,17 @@ def likeness(runs: Sequence[Run]) -> Likeness:
         rows.append(
             (
                 f"{run.stack}|{chip}",
+                f"{run.stack}|{chip}|{run.version}",
                 f"{run.stack}|{chip}|{run.precision}",
                 f"{run.group}|{chip}|{run.precision}",
-                f"{run.release}|{run.group}|{chip}|{run.precision}",
+                f"{run.release}|{run.version}|{run.group}|{chip}|{run.precision}",
                 f"{run.model}|{chip}|{run.precision}",
                 f"{run.group}|{chip}|{run.precision}|{run.model}|{cut}|{wave:g}",
             )
         )
     return Likeness(
         keys=tuple(zip(*rows, strict=True)),
-        series=tuple(row[2] for row in rows),
+        series=tuple(row[3] for row in rows),
         doublings=np.log2([max(run.chips, 1.0) for run in runs]),
     )
 

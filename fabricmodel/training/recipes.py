@@ -23,6 +23,7 @@ class Recipe:
       split_local: whether the local batch is cut into one microbatch a stage.
       trained: share of the parameters with gradients.
       narrow: precisions whose peak a printed utilisation may refer to.
+      version: of the software, as far as a release or a container is named.
       gradient_bytes: 4 where weights and gradients are kept in fp32 (MaxText).
     """
 
@@ -36,6 +37,7 @@ class Recipe:
     trained: float = 1.0
     narrow: str = ""
     gradient_bytes: float = 2.0
+    version: str = ""
 
 
 _FULL = r"full activation recompute|act-ckpt true|full ac\b|remat[ _:]*full|full remat"
@@ -72,8 +74,28 @@ def recipe_of(text: str) -> Recipe:
         split_local="split into pp" in lower or "torchtitan" in lower,
         trained=0.02 if re.search(r"\blora\b|[_-]lora|adapter", lower) else 1.0,
         gradient_bytes=4.0 if re.search(r"maxtext|tpu-recipes", lower) else 2.0,
+        version=version_of(text),
         narrow="fp8" if "fp8 peak" in lower else "",
     )
+
+
+def version_of(text: str) -> str:
+    """Find the release, or the container, that a run was made with.
+
+    >>> version_of("7.3 seq/s published, Neuron SDK 2.18.0; trn1.32xl")
+    'sdk 2.18'
+    >>> version_of("docs/performance-summary.md (26.08 container)")
+    '26.08 container'
+    """
+    for pattern in (
+        r"sdk ?\d+\.\d+",
+        r"\d+\.\d+(?:\.\d+)? container",
+        r"\bv\d+\.\d+\b",
+    ):
+        found = re.search(pattern, text.lower())
+        if found:
+            return found.group(0)
+    return ""
 
 
 def _number(pattern: str, text: str) -> float:

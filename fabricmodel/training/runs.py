@@ -42,7 +42,7 @@ class Run:
     Attributes:
       row: its place in the table, from 0.
       name, group, stack: of the run, of its series, of the software that made it.
-      release: the source, and so the release of the software.
+      release: the source; version: of the software, where it is told.
       model: what tells models apart.
       platform, precision, chips: what it ran on.
       work, layout: what it did and how; None where unusable.
@@ -58,6 +58,7 @@ class Run:
     group: str
     stack: str
     release: str = ""
+    version: str = ""
     model: str = ""
     platform: Platform | None = None
     precision: str = "bf16"
@@ -144,6 +145,7 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
         chips=chips,
         work=work,
         layout=layout,
+        version=recipe.version,
         domain=ranks / slices if slices else 0.0,
         step_s=step_s,
         measured_from=origin,
