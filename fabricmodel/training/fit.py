@@ -1,0 +1,321 @@
+"""Fit the habits of platforms to runs, and predict other runs with an interval."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from statistics import NormalDist
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fabricmodel._pytree import pytree
+from fabricmodel.errors import MeasurementError
+from fabricmodel.fitting.cases import QUICK
+from fabricmodel.fitting.solve import minimise
+from fabricmodel.training import mixed
+from fabricmodel.training.batch import Batch, batch
+from fabricmodel.training.beliefs import Space, columns
+from fabricmodel.training.pricing import padded
+from fabricmodel.training.runs import Run
+from fabricmodel.training.step import step_terms
+
+ROUNDS = 3
+"""Of reweighting: each makes the noise more Student-t."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Predicted steps.
+
+    Attributes:
+      median_s, low_s, high_s: (R,) seconds, the ends of the interval asked for.
+      terms: (R,) seconds of each term of the median.
+      physics_s: (R,) seconds by the terms alone, before what similar runs tell.
+    """
+
+    median_s: np.ndarray
+    low_s: np.ndarray
+    high_s: np.ndarray
+    terms: dict[str, np.ndarray]
+    physics_s: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FittedTraining:
+    """Platforms' habits, what similar runs have in common, and how sure they are.
+
+    Attributes:
+      space, theta: the parameter vector and what its parts are.
+      spread: (n, n) covariance of theta.
+      sizes: log size of each shared effect, in the order of ``mixed.EFFECTS``.
+      noise: variance of a run's noise, by software, and last of one never seen.
+      seen: the rows of the fit; weights: of their noise; residual: of log time.
+      inflation: by how much intervals are widened (or narrowed) so that larger scales
+        held back inside the fit were covered.
+      converged: whether the search's gradient vanished.
+    """
+
+    space: Space
+    theta: np.ndarray
+    spread: np.ndarray
+    sizes: np.ndarray
+    noise: np.ndarray
+    seen: tuple[Run, ...]
+    weights: np.ndarray
+    residual: np.ndarray
+    jacobian: np.ndarray
+    inflation: float
+    converged: bool
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of the effects, in the order of ``sizes``."""
+        return tuple(mixed.EFFECTS)
+
+    def predict(self, runs: Sequence[Run], coverage: float = 0.9) -> Forecast:
+        """Predict usable runs; their measured steps are not looked at.
+
+        log T = log physics(theta) + what runs like it had in common. The interval adds
+        the uncertainty of theta, of the shared effects and the noise of one run.
+        """
+        terms, jacobian = self._physics(runs)
+        where = _columns(self.space, runs)
+        physics = np.sum([*terms.values()], axis=0)
+        before, now = mixed.likeness(self.seen), mixed.likeness(runs)
+        logs = jnp.asarray(self.sizes)
+        known = self.noise[_columns(self.space, self.seen)["software"]]
+        matrix = mixed.covariance(
+            mixed.same(before, before), logs, jnp.asarray(known / self.weights)
+        )
+        sizes = np.exp(2.0 * self.sizes)
+        cross = np.tensordot(sizes, mixed.same(now, before), axes=1)
+        own = np.sum(sizes[:-1]) + sizes[-1] * np.maximum(now.doublings, 0.0)
+        mean, variance, gain = mixed.conditional(
+            matrix, jnp.asarray(cross), jnp.asarray(own), jnp.asarray(self.residual)
+        )
+        slope = jacobian - np.asarray(gain) @ self.jacobian
+        learned = np.einsum("ri,ij,rj->r", slope, self.spread, slope)
+        noise = self.noise[where["software"]] * mixed.DEGREES / (mixed.DEGREES - 2.0)
+        deviation = np.sqrt(np.asarray(variance) + learned + noise)
+        reach = NormalDist().inv_cdf(0.5 + coverage / 2.0) * deviation * self.inflation
+        shift = np.exp(np.asarray(mean))
+        median = physics * shift
+        return Forecast(
+            median_s=median,
+            low_s=median * np.exp(-reach),
+            high_s=median * np.exp(reach),
+            terms={name: value * shift for name, value in terms.items()},
+            physics_s=physics,
+        )
+
+    def _physics(self, runs: Sequence[Run]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Terms of each run, (R,), and the slopes of log time in theta, (R, n)."""
+        filled = [*runs, *[runs[-1]] * (padded(len(runs)) - len(runs))]
+        rows, where = batch(filled), _columns(self.space, filled)
+        theta = jnp.asarray(self.theta)
+        terms = _terms(self.space, rows, where, theta)
+        slopes = _jacobian(self.space, rows, where, theta)
+        kept = slice(len(runs))
+        return {k: np.asarray(v)[kept] for k, v in terms.items()}, np.asarray(slopes)[
+            kept
+        ]
+
+
+def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
+    """Fit habits to the runs that have a measured step.
+
+    The log posterior of theta (standard normal a priori) and of the effect sizes, with
+    the shared effects integrated out, is maximised by Adam and L-BFGS from optax; the
+    noise is Student-t by reweighting. Theta's covariance is Laplace's in the
+    Gauss-Newton form, (1 + J' K^-1 J)^-1.
+
+    Args:
+      runs: of any platforms; those without a measured step are passed over.
+      calibrate: widen or narrow the intervals by the errors that a fit to the smaller
+        half of the scales makes on the larger.
+
+    Raises:
+      MeasurementError: where no run is usable.
+    """
+    usable = _finite([run for run in runs if run.layout is not None and run.step_s])
+    if not usable:
+        raise MeasurementError(
+            "runs", "none has a layout and a measured step", "Give runs that have both"
+        )
+    fitted = _fit(usable)
+    if not calibrate:
+        return fitted
+    return dataclasses.replace(fitted, inflation=_inflation(usable))
+
+
+def _finite(runs: list[Run]) -> tuple[Run, ...]:
+    """Drop runs that the terms give no finite time, which no fit can use."""
+    if not runs:
+        return ()
+    space = Space(platforms=(), chips=(), softwares=(), precisions=())
+    steps = _log_step(space, batch(runs), _columns(space, runs), jnp.zeros(space.size))
+    return tuple(
+        run
+        for run, good in zip(runs, np.isfinite(np.asarray(steps)), strict=True)
+        if good
+    )
+
+
+def _inflation(runs: tuple[Run, ...]) -> float:
+    """Compare errors with deviations on the larger scales held back, by quantile."""
+    chips = np.array([run.chips for run in runs])
+    limit = np.max(chips) / 4.0
+    small = tuple(run for run in runs if run.chips <= limit)
+    large = [run for run in runs if run.chips > limit]
+    if len(small) < 20 or len(large) < 20:
+        return 1.0
+    found = _fit(small).predict(large, coverage=0.6827)
+    measured = np.array([run.step_s for run in large], float)
+    deviation = np.log(found.high_s / found.median_s)
+    error = np.abs(np.log(measured / found.median_s)) / deviation
+    return float(np.clip(np.quantile(error, 0.9) / 1.645, 0.7, 2.0))
+
+
+def _names(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What each row's habits depend on, by name."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        chip = run.platform.chip.name if run.platform else ""
+        family = run.platform.family if run.platform else ""
+        for key, name in (
+            ("platform", family),
+            ("chip", chip),
+            ("software", f"{run.stack}/{chip}"),
+            ("precision", f"{chip}/{run.precision}"),
+        ):
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def _columns(space: Space, runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    names = _names(runs)
+    return {key: columns(names[key], getattr(space, f"{key}s")) for key in names}
+
+
+@partial(jax.jit, static_argnames="space")
+def _terms(space: Space, rows: Batch, where, theta: Array) -> dict[str, Array]:
+    habits = space.habits(theta, where)
+    return step_terms(
+        rows.work, rows.layout, rows.machine, habits, rows.spent, rows.cause_of
+    )
+
+
+def _log_step(space: Space, rows: Batch, where, theta: Array) -> Array:
+    terms = _terms(space, rows, where, theta)
+    return jnp.log(sum(terms.values(), start=jnp.zeros(())))
+
+
+@partial(jax.jit, static_argnames="space", compiler_options=QUICK)
+def _jacobian(space: Space, rows: Batch, where, theta: Array) -> Array:
+    return jax.jacfwd(partial(_log_step, space, rows, where))(theta)
+
+
+@pytree
+class _Seen:
+    """What a fit looks at: rows, their columns, what they share, log seconds."""
+
+    rows: Batch
+    where: dict[str, np.ndarray]
+    kernels: np.ndarray
+    logs: np.ndarray
+
+
+def _unpack(space: Space, point: Array) -> tuple[Array, Array, Array]:
+    """Theta, log effect sizes, noise variance by software and of an unseen one."""
+    theta, rest = point[: space.size], point[space.size :]
+    centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
+    shared, common, own = jnp.split(rest, [len(centre), len(centre) + 1])
+    effects = centre + mixed.SIZE_SPREAD * shared
+    each = common + jnp.concatenate([own, jnp.zeros(1)])
+    return theta, effects, mixed.NOISE**2 * jnp.exp(2.0 * mixed.SIZE_SPREAD * each)
+
+
+@partial(jax.jit, static_argnames="space")
+def _losses(
+    space: Space, seen: _Seen, weights: Array, points: Array
+) -> tuple[Array, Array]:
+    """Negative log posterior of each point, and its gradient."""
+
+    def loss(point: Array) -> Array:
+        theta, effects, noise = _unpack(space, point)
+        residual = jnp.asarray(seen.logs) - _log_step(
+            space, seen.rows, seen.where, theta
+        )
+        own = noise[seen.where["software"]] / weights
+        matrix = mixed.covariance(seen.kernels, effects, own)
+        data = mixed.negative_log_density(matrix, residual)
+        return data + 0.5 * jnp.sum(point**2)
+
+    return jax.vmap(jax.value_and_grad(loss))(points)
+
+
+def _fit(runs: tuple[Run, ...]) -> FittedTraining:
+    names = {f"{k}s": tuple(sorted(set(v))) for k, v in _names(runs).items()}
+    space = Space(**names)
+    rows, where = batch(runs), _columns(space, runs)
+    alike = mixed.likeness(runs)
+    seen = _Seen(
+        rows=rows,
+        where=where,
+        kernels=mixed.same(alike, alike),
+        logs=np.log([float(run.step_s or 0.0) for run in runs]),
+    )
+    size = space.size + len(mixed.EFFECTS) + 1 + len(space.softwares)
+    point, weights, converged = np.zeros(size), jnp.ones(len(runs)), False
+    for turn in range(ROUNDS):
+        if turn:
+            _, _, own, matrix, residual = _state(space, seen, weights, point)
+            weights = _weights(matrix, residual, weights, own)
+        solution = minimise(
+            partial(_losses, space, seen, weights),
+            point[None, :],
+            adam=not turn,
+            lbfgs_steps=50 if turn else 120,
+            newton_steps=0,  # hundreds of parameters: a Hessian would cost a search
+            tolerance=0.3,
+        )
+        point, converged = solution.point, solution.converged
+    theta, effects, _, matrix, residual = _state(space, seen, weights, point)
+    noise = _unpack(space, jnp.asarray(point))[2]
+    jacobian = _jacobian(space, rows, where, theta)
+    precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
+    return FittedTraining(
+        space=space,
+        theta=np.asarray(theta),
+        spread=np.asarray(jnp.linalg.inv(precision)),
+        sizes=np.asarray(effects),
+        noise=np.asarray(noise),
+        seen=runs,
+        weights=np.asarray(weights),
+        residual=np.asarray(residual),
+        jacobian=np.asarray(jacobian),
+        inflation=1.0,
+        converged=converged,
+    )
+
+
+def _state(
+    space: Space, seen: _Seen, weights: Array, point: np.ndarray
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Theta, effects, own noise, covariance and residual at a point."""
+    theta, effects, noise = _unpack(space, jnp.asarray(point))
+    residual = jnp.asarray(seen.logs) - _log_step(space, seen.rows, seen.where, theta)
+    own = noise[seen.where["software"]]
+    matrix = mixed.covariance(seen.kernels, effects, own / weights)
+    return theta, effects, own, matrix, residual
+
+
+def _weights(matrix: Array, residual: Array, weights: Array, own: Array) -> Array:
+    """Weights of the noise that make it Student-t: small where it had to be large."""
+    noise = own / weights * jnp.linalg.solve(matrix, residual)
+    nu = mixed.DEGREES
+    return (nu + 1.0) / (nu + noise**2 / own)

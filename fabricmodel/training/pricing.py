@@ -1,0 +1,202 @@
+"""The collectives of many layouts, counted once per distinct case and priced at once.
+
+What a price is made of comes from the collective model itself: its time is homogeneous
+of degree one in the prices, so price x derivative, by kind of price, adds up to the
+time (Euler). Four kinds are told apart: latency and bytes, inside a scale-up domain
+and outside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fabricmodel._pytree import pytree
+from fabricmodel.fabric import Fabric, Level
+from fabricmodel.fitting.cases import QUICK
+from fabricmodel.timing.price import collective_seconds
+from fabricmodel.timing.table import CountTable, count_table
+from fabricmodel.training.groups import Group, group, spanned
+from fabricmodel.training.traffic import Traffic
+
+KINDS = ("inner_latency", "inner_bytes", "outer_latency", "outer_bytes")
+"""What a collective's seconds are paid for; ``outer`` is the outermost level."""
+
+_LATENCY = ("round_s", "hop_s", "message_s", "jitter_s")
+_BYTES = ("byte_s", "crowd_byte_s")
+
+
+@pytree
+class Spent:
+    """Seconds of each collective of a step, a call, taken apart.
+
+    Attributes:
+      seconds: (..., 4) by ``KINDS``, of all calls together.
+      doublings: (...,) doublings of the units of the outermost level that one
+        communicator spans.
+    """
+
+    seconds: np.ndarray | Array
+    doublings: np.ndarray | Array
+
+
+def price(
+    fabric: Fabric, ranks: np.ndarray, wanted: Mapping[str, Traffic]
+) -> dict[str, Spent]:
+    """Price every collective of a batch of layouts on their part of a fabric.
+
+    Equal questions (collective, communicator, size) are asked once.
+
+    Args:
+      fabric: one fabric; its members do not matter, its capacities do.
+      ranks: (R,) of each job.
+      wanted: as ``traffic`` lists it, with leaves that broadcast to (R,).
+
+    Returns:
+      By name: seconds of a step, (R, 4), and doublings (R,).
+    """
+    rows = len(ranks)
+    bare = _anonymous(fabric)
+    found: dict[str, Spent] = {}
+    asked: dict[str, list[tuple[str, np.ndarray, Group, np.ndarray, np.ndarray]]] = {}
+    for name, each in wanted.items():
+        size, calls, stride, members = (
+            np.broadcast_to(np.asarray(value, float), (rows,))
+            for value in (each.size_bytes, each.calls, each.stride, each.size)
+        )
+        at = np.flatnonzero((calls > 0) & (members > 1) & (size > 0))
+        place = group(fabric, ranks[at], stride[at], members[at])
+        asked.setdefault(each.collective, []).append(
+            (name, at, place, size[at], calls[at])
+        )
+        found[name] = Spent(seconds=np.zeros((rows, 4)), doublings=np.zeros(rows))
+    for collective, parts in asked.items():
+        sizes = np.concatenate([size for _, _, _, size, _ in parts])
+        if not len(sizes):
+            continue
+        places = jax.tree.map(
+            lambda *leaves: np.concatenate(leaves),
+            *[place for _, _, place, _, _ in parts],
+        )
+        seconds = _once_each(bare, collective, places, sizes)
+        start = 0
+        for name, at, place, size, calls in parts:
+            mine = seconds[start : start + len(size)]
+            start += len(size)
+            found[name].seconds[at] = calls[:, None] * mine  # pyright: ignore
+            found[name].doublings[at] = np.log2(np.maximum(place.members[:, -1], 1.0))  # pyright: ignore
+    return found
+
+
+def _anonymous(fabric: Fabric) -> Fabric:
+    """Drop names that tell no algorithm apart, so that programs are shared."""
+    levels = tuple(
+        dataclasses.replace(level, name=f"l{at}", link=f"l{at}")
+        if not level.domain and not fabric.factors.names
+        else level
+        for at, level in enumerate(fabric.levels)
+    )
+    return dataclasses.replace(fabric, name="", levels=levels, spread={})
+
+
+def _once_each(
+    fabric: Fabric, collective: str, places: Group, sizes: np.ndarray
+) -> np.ndarray:
+    """Seconds of one call, (n, 4); equal rows are priced once."""
+    columns = np.column_stack(
+        [places.members, places.uplinks, places.crossing, sizes[:, None]]
+    )
+    unique, back = np.unique(columns, axis=0, return_inverse=True)
+    depth = len(fabric.levels)
+    parts = [unique[:, depth * k : depth * (k + 1)] for k in range(3)]
+    shapes, which = np.unique(np.column_stack(parts[:2]), axis=0, return_inverse=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        counted = [
+            count_table(
+                spanned(
+                    fabric,
+                    Group(members=shape[:depth], uplinks=shape[depth:],
+                          crossing=np.ones(depth)),
+                ),
+                collective,
+            )
+            for shape in shapes
+        ]  # fmt: skip
+    tables = jax.tree.map(lambda *leaves: np.stack(leaves)[which.reshape(-1)], *counted)
+    case = (
+        tables,
+        Group(members=parts[0], uplinks=parts[1], crossing=parts[2]),
+        unique[:, -1],
+    )
+    launch = fabric.launch_s.get(collective, 0.0)
+    priced = _parts(fabric, launch, *_filled(case, len(unique)))
+    return np.asarray(priced)[: len(unique)][back.reshape(-1)]
+
+
+def padded(rows: int) -> int:
+    """Rows up to 64, 512, 4096, …: few sizes, few programs to compile.
+
+    >>> padded(3), padded(65)
+    (64, 512)
+    """
+    size = 64
+    while size < rows:
+        size *= 8
+    return size
+
+
+def _filled(case: Any, rows: int) -> Any:
+    """Repeat the last row of every leaf up to a padded number of rows."""
+    extra = padded(rows) - rows
+    return jax.tree.map(
+        lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], extra, axis=0)]), case
+    )
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _parts(
+    fabric: Fabric, launch: Array, tables: CountTable, places: Group, sizes: Array
+) -> Array:
+    """Seconds by kind of each case, (n, 4)."""
+
+    def one(table: CountTable, place: Group, size: Array) -> Array:
+        here = spanned(fabric, place)
+
+        def seconds(logs: Array) -> Array:
+            return collective_seconds(table, _scaled(here, logs), size, launch)
+
+        total, parts = jax.value_and_grad(seconds)(jnp.zeros(4))
+        other = jnp.maximum(total - jnp.sum(parts) - launch, 0.0)
+        return parts + jnp.stack([launch, other, 0.0 * launch, 0.0 * launch])
+
+    return jax.vmap(one)(tables, places, sizes)
+
+
+def _scaled(fabric: Fabric, logs: Array) -> Fabric:
+    """Multiply the prices of each kind by the exponential of its number."""
+    last = len(fabric.levels) - 1
+
+    def scale(level: Level, at: int) -> Level:
+        outer = 2 if at == last and last > 0 else 0
+        factors = {
+            **dict.fromkeys(_LATENCY, jnp.exp(logs[outer])),
+            **dict.fromkeys(_BYTES, jnp.exp(logs[outer + 1])),
+        }
+        return dataclasses.replace(
+            level, **{key: getattr(level, key) * by for key, by in factors.items()}
+        )
+
+    levels = tuple(scale(level, at) for at, level in enumerate(fabric.levels))
+    return dataclasses.replace(fabric, levels=levels)
+
+
+def by_cause(wanted: Mapping[str, Traffic], names: Sequence[str]) -> dict[str, str]:
+    """Map the name of each collective to its cause."""
+    return {name: wanted[name].cause for name in names}

@@ -1,0 +1,122 @@
+"""What the remarks beside a run say of how it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from fabricmodel.training.layout import Layout, memory_bytes
+from fabricmodel.training.workload import Workload
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a job was run, as far as its remarks tell.
+
+    Attributes:
+      recompute: share of the forward work done again.
+      virtual: pieces of the model on each pipeline rank.
+      zero: sharding stage; None where not told.
+      shard: ranks that share one copy; 0 where not told.
+      slices: scale-up domains, where told.
+      accumulate: microbatches a step; 0 where not told.
+      split_local: whether the local batch is cut into one microbatch a stage.
+      trained: share of the parameters with gradients.
+      narrow: precisions whose peak a printed utilisation may refer to.
+      version: of the software, as far as a release or a container is named.
+      gradient_bytes: 4 where weights and gradients are kept in fp32 (MaxText).
+    """
+
+    recompute: float = 0.0
+    virtual: float = 1.0
+    zero: float | None = None
+    shard: float = 0.0
+    slices: float = 0.0
+    accumulate: float = 0.0
+    split_local: bool = False
+    trained: float = 1.0
+    narrow: str = ""
+    gradient_bytes: float = 2.0
+    version: str = ""
+
+
+_FULL = r"full activation recompute|act-ckpt true|full ac\b|remat[ _:]*full|full remat"
+_FSDP = r"fsdp|full_shard|zero-?3|fully sharded"
+
+
+def recipe_of(text: str) -> Recipe:
+    """Read the remarks of a run: recomputing, interleaving, sharding, slices.
+
+    >>> found = recipe_of("VP12 GA16; full activation recompute")
+    >>> found.virtual, found.accumulate, found.recompute
+    (12.0, 16.0, 1.0)
+    >>> recipe_of("FSDP 64; VP n/a").shard
+    64.0
+    """
+    lower = text.lower()
+    zero: float | None = None
+    if re.search(r"shard_grad_op|zero-?2", lower):
+        zero = 2.0
+    elif re.search(r"zero-?1", lower) or re.search(r"fsdp (n/a|0)\b", lower):
+        zero = 1.0
+    elif re.search(_FSDP, lower) or "torchtitan" in lower or "maxtext" in lower:
+        zero = 3.0
+    virtual = _number(r"\b(?:vp ?|virtual-pipeline )(\d+)", lower)
+    if not virtual:
+        virtual = 2.0 if "interleaved" in lower else 1.0
+    return Recipe(
+        recompute=1.0 if re.search(_FULL, lower) else 0.0,
+        virtual=virtual,
+        zero=zero,
+        shard=_number(r"\bfsdp (\d+)", lower),
+        slices=_number(r"\b(\d+) slices?\b", lower) or _number(r"(\d+)xv\d", lower),
+        accumulate=_number(r"(?:grad_accum |\bga ?)(\d+)", lower),
+        split_local="split into pp" in lower or "torchtitan" in lower,
+        trained=0.02 if re.search(r"\blora\b|[_-]lora|adapter", lower) else 1.0,
+        gradient_bytes=4.0 if re.search(r"maxtext|tpu-recipes", lower) else 2.0,
+        version=version_of(text),
+        narrow="fp8" if "fp8 peak" in lower else "",
+    )
+
+
+def version_of(text: str) -> str:
+    """Find the release, or the container, that a run was made with.
+
+    >>> version_of("7.3 seq/s published, Neuron SDK 2.18.0; trn1.32xl")
+    'sdk 2.18'
+    >>> version_of("docs/performance-summary.md (26.08 container)")
+    '26.08 container'
+    """
+    for pattern in (
+        r"sdk ?\d+\.\d+",
+        r"\d+\.\d+(?:\.\d+)? container",
+        r"\bv\d+\.\d+\b",
+    ):
+        found = re.search(pattern, text.lower())
+        if found:
+            return found.group(0)
+    return ""
+
+
+def _number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    return float(found.group(1)) if found else 0.0
+
+
+def default_layout(
+    work: Workload, ranks: float, memory: float, *, sharded: bool
+) -> Layout:
+    """Give the least tensor and pipeline degree whose state fits; sharded, none.
+
+    Tensor parallelism grows to 8 ranks first, then the pipeline.
+    """
+    if sharded:
+        return Layout(dp=ranks, zero=3.0)
+    best = Layout(dp=ranks)
+    for tp, pp in [(1, 1), (2, 1), (4, 1), (8, 1), (8, 2), (8, 4), (8, 8), (8, 16)]:
+        if tp * pp > ranks or pp > work.layers:
+            break
+        best = Layout(tp=float(tp), pp=float(pp), dp=max(ranks / (tp * pp), 1.0))
+        if float(memory_bytes(work, best)) < 0.9 * memory:
+            break
+    return best

@@ -1,0 +1,188 @@
+"""The time of a training step, made of named terms; differentiable in all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jax import Array
+
+from fabricmodel._pytree import pytree
+from fabricmodel.timing.selection import slowest_of
+from fabricmodel.training.layout import STATE_BYTES, Layout
+from fabricmodel.training.numeric import Numeric
+from fabricmodel.training.pricing import KINDS, Spent
+from fabricmodel.training.traffic import CAUSES
+from fabricmodel.training.workload import ELEMENTWISE_BYTES, Workload
+
+TERMS = (
+    "matrix", "memory", "overhead", "optimiser", *CAUSES, "bubble", "straggler",
+)  # fmt: skip
+"""What a step is made of; communication is what is left exposed."""
+
+
+@pytree
+class Machine:
+    """Rates of one rank.
+
+    Attributes:
+      linear_flops: of matrix products, in the precision of the run.
+      plain_flops: of attention and the output layer, which stay in bf16.
+      memory_Bps: of its memory.
+      ranks_per_node: ranks that slow down together.
+    """
+
+    linear_flops: Numeric
+    plain_flops: Numeric
+    memory_Bps: Numeric
+    ranks_per_node: Numeric = 8.0
+
+
+@pytree
+class Habits:
+    """How a machine and its software work: all that a fit learns of a platform.
+
+    Attributes:
+      matrix: share of the roof that large matrix products reach.
+      attention: share of the roof that attention reaches.
+      recompute: seconds of a recomputed forward pass, against those of the first.
+      memory: memory-bound traffic, against ``ELEMENTWISE_BYTES``.
+      layer_s: seconds of each layer and microbatch that no work explains.
+      expert_s: the same of each layer with experts, on top.
+      step_s: seconds of each step that no work explains.
+      half_columns, half_tokens: columns of a rank's product, and tokens in it, at
+        which it is half as efficient; half_expert: columns, of an expert's.
+      hidden: share of each cause's communication that runs beside computation, where
+        there is enough of it, by cause.
+      dearness: of each kind of communication, against the fabric's prices, by kind.
+      crowding: by how much an outer byte gets dearer with each doubling of the units
+        that a communicator spans.
+      jitter: standard deviation of a step between nodes, as a share of it.
+    """
+
+    matrix: Numeric = 0.75
+    attention: Numeric = 0.5
+    recompute: Numeric = 1.0
+    memory: Numeric = 1.0
+    layer_s: Numeric = 5e-5
+    expert_s: Numeric = 2e-4
+    step_s: Numeric = 5e-3
+    half_columns: Numeric = 128.0
+    half_expert: Numeric = 600.0
+    half_tokens: Numeric = 128.0
+    hidden: Mapping[str, Numeric] = dataclasses.field(
+        default_factory=lambda: {
+            "tp": 0.4,
+            "cp": 0.7,
+            "ep": 0.3,
+            "pp": 0.8,
+            "dp": 0.8,
+            "copies": 0.3,
+        }
+    )
+    dearness: Mapping[str, Numeric] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(KINDS, 1.0)
+    )
+    crowding: Numeric = 0.02
+    jitter: Numeric = 0.003
+
+
+def step_terms(
+    work: Workload,
+    layout: Layout,
+    machine: Machine,
+    habits: Habits,
+    spent: Mapping[str, Spent],
+    causes: Mapping[str, str],
+) -> dict[str, Array]:
+    """Seconds of each term of a step; their sum is the step.
+
+    With m microbatches on P stages of v pieces each, C seconds of computation on a
+    rank and M_x seconds of communication of cause x:
+
+    - C = matrix work / (roof x efficiency) + memory-bound bytes / bandwidth
+      + layers x overhead;
+    - exposed_x = M_x - hidden_x min(M_x, C_x): what runs beside computation is hidden,
+      as far as there is computation, so max(C, M) <= step <= C + M. Gradients that are
+      exchanged once a step find the computation of one round of P microbatches;
+    - bubble = (P - 1) / (v m) x (C + exposed of tp, cp, ep) (Narayanan et al. 2021);
+    - straggler = jitter x b_N x all of the above, b_N the expected largest of N
+      standard normal nodes.
+
+    Args:
+      work, layout, machine, habits: broadcast with each other.
+      spent: seconds of each collective, as ``pricing.price`` gives them.
+      causes: of the names in ``spent``.
+    """
+    per_rank = layout.tp * layout.cp * layout.pp
+    tokens = layout.tokens(work) / layout.dp / per_rank
+    wave = layout.microbatch * work.sequence / layout.cp
+    matrices, head, attention = work.forward_flops()
+    again = layout.recompute * habits.recompute
+    columns = work.columns / layout.tp
+    rows = wave * work.experts_per_token * layout.ep / work.experts
+    mixed = jnp.asarray(work.experts) > 1.0
+    half = jnp.where(mixed, habits.half_expert, habits.half_columns)
+    size = (1.0 + half / columns) * (1.0 + habits.half_tokens / rows)
+    linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
+    plain = 3.0 * head / machine.plain_flops
+    attend = (3.5 + again) * attention / (machine.plain_flops * habits.attention)
+    matrix = tokens * ((linear + plain) / habits.matrix + attend)
+    elementwise = ELEMENTWISE_BYTES * work.width * work.layers * (1.0 + again / 3.0)
+    routing = 40.0 * work.width * work.layers * (work.experts_per_token - 1.0)
+    held = held_parameters(work, layout)
+    reads = 6.0 * held * layout.microbatches
+    memory = habits.memory * (tokens * (elementwise + routing) + reads)
+    memory = memory / machine.memory_Bps
+    stages = work.layers / layout.pp
+    each_s = habits.layer_s + jnp.where(mixed, habits.expert_s, 0.0)
+    overhead = each_s * stages * layout.microbatches
+    overhead = overhead * (1.0 + again / 3.0)
+    computing = matrix + memory + overhead
+    paid = communication(habits, spent, causes)
+    wave_share = jnp.minimum(layout.pp / layout.microbatches, 1.0)
+    room = {
+        **dict.fromkeys(CAUSES, computing),
+        "dp": computing * jnp.where(layout.zero >= 3.0, 1.0, wave_share),
+        "copies": computing * wave_share,
+    }
+    exposed = {
+        cause: paid[cause]
+        - habits.hidden[cause] * jnp.minimum(paid[cause], room[cause])
+        for cause in CAUSES
+    }
+    inner = computing + exposed["tp"] + exposed["cp"] + exposed["ep"]
+    bubble = inner * (layout.pp - 1.0) / (layout.virtual * layout.microbatches)
+    share = jnp.where(layout.zero >= 1.0, layout.sharing, 1.0)
+    state = STATE_BYTES["optimiser"] * 2.0 + STATE_BYTES["gradients"]
+    optimiser = state * held * work.trained / share / machine.memory_Bps + habits.step_s
+    terms = {
+        "matrix": matrix, "memory": memory, "overhead": overhead,
+        "optimiser": optimiser, **exposed, "bubble": bubble,
+    }  # fmt: skip
+    nodes = jnp.maximum(layout.ranks / machine.ranks_per_node, 1.0)
+    terms["straggler"] = habits.jitter * slowest_of(nodes) * sum(terms.values())
+    return {name: jnp.asarray(value) for name, value in terms.items()}
+
+
+def held_parameters(work: Workload, layout: Layout) -> Numeric:
+    """Parameters that a rank computes with, before any sharding of their state."""
+    dense = (work.parameters - work.expert_parameters) / layout.tp
+    return (dense + work.expert_parameters / layout.ep) / layout.pp
+
+
+def communication(
+    habits: Habits, spent: Mapping[str, Spent], causes: Mapping[str, str]
+) -> dict[str, Array]:
+    """Seconds of communication of each cause, hidden or not."""
+    total: dict[str, Array] = {cause: jnp.zeros(()) for cause in CAUSES}
+    for name, each in spent.items():
+        crowd = 1.0 + habits.crowding * each.doublings
+        parts = [
+            habits.dearness[kind] * each.seconds[..., at]
+            for at, kind in enumerate(KINDS)
+        ]
+        parts[-1] = parts[-1] * crowd
+        total[causes[name]] = total[causes[name]] + sum(parts)
+    return total
