@@ -1,9 +1,10 @@
-"""How much do models miss on larger scales? Learned from the reference series.
+"""How fast do models go wrong beyond their data? Learned from the reference series.
 
-Fits every shipped multi-scale series without its larger scales, and chooses the sizes
-of the discrepancy (``fabricmodel.fitting.discrepancy``) under which those held-out
-times are most probable, every series with the same weight. Each series is then scored
-under what the *others* teach, so that its coverage is a test.
+Fits every shipped multi-scale series without its larger scales, and chooses the
+standard deviation that each octave of ranks adds to a prediction (``walk_sd`` of
+``fabricmodel.fitting.discrepancy``) under which those held-out times are most probable,
+every series with the same weight. Each series is then scored under what the *others*
+teach, so that its coverage is a test.
 
     python -m experiments.learn_discrepancy [--out DIR]
 """
@@ -24,10 +25,8 @@ import fabricmodel as fm
 from experiments.output import machine, write_json
 from experiments.validate import Group, split
 from experiments.validate_all import CASES
-from fabricmodel.fitting.discrepancy import Discrepancy, Points, scaled, whitener
-from fabricmodel.fitting.gather import place_points
+from fabricmodel.fitting.posterior import octaves_outside
 
-LEARNED = ("field_sd", "field_octaves", "walk_sd", "walk_octaves", "noise_sd")
 DEGREES_OF_FREEDOM = 4.0
 """Of the Student t under which held-out times are scored: an outlier teaches little."""
 
@@ -36,27 +35,28 @@ GROUPS = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """A model of the smaller scales, and one collective of the larger ones.
+class Beyond:
+    """The held-out rows of one group of a series, R of them.
 
     Attributes:
-      series, collective: of the held-out rows.
-      model: that did not see them, nor any other series.
-      at: where they lie in the field, R of them.
-      error: (R,) log measured less log of counts x prices.
-      slopes: (R, n) of the latter by the parameters.
+      series: they belong to.
+      error: (R,) log measured less log predicted.
+      variance: (R,) of the prediction, without the walk beyond the data.
+      octaves: (R,) of ranks beyond the data.
     """
 
     series: str
-    collective: str
-    model: fm.FittedModel
-    at: Points
     error: np.ndarray
-    slopes: np.ndarray
+    variance: np.ndarray
+    octaves: np.ndarray
+
+    def width(self, walk_sd: float) -> np.ndarray:
+        """Standard deviation of each prediction, (R,)."""
+        return np.sqrt(self.variance + walk_sd**2 * self.octaves)
 
 
-def fit_all(console: Console) -> list[Fitted]:
-    """Fit every group of every case, once, at the present discrepancy."""
+def fit_all(console: Console) -> list[Beyond]:
+    """Fit every group of every case to its smaller scales, and predict the others."""
     groups: list[tuple[str, Group]] = []
     for case in CASES:
         for name in case.series:
@@ -72,88 +72,52 @@ def fit_all(console: Console) -> list[Fitted]:
     found = []
     for name, group in track(groups, "Fitting", console=console, transient=True):
         model = fm.fit(group.fabric, group.fitted)
-        for collective in sorted(set(group.held_out.collective.tolist())):
-            part = group.held_out.select(collective=collective)
-            at = place_points(part)
-            time, _, slopes, _ = model.priced(
-                collective,
-                name,
-                at,
-                part.algorithm.tolist(),
-                part.frame["topology_shape"].to_list(),
-                part.ranks_per_node,
+        rows = model.predict_rows(group.held_out)
+        width = np.log(rows.high_s / rows.low_s) / (2.0 * stats.norm.ppf(0.95))
+        octaves = octaves_outside(group.held_out.ranks, *model.seen.ranks)
+        found.append(
+            Beyond(
+                series=name,
+                error=np.log(group.held_out.time_s / rows.median_s),
+                variance=width**2 - model.discrepancy.walk_sd**2 * octaves,
+                octaves=octaves,
             )
-            found.append(
-                Fitted(
-                    series=name,
-                    collective=collective,
-                    model=model,
-                    at=at,
-                    error=np.log(part.time_s / time),
-                    slopes=slopes,
-                )
-            )
+        )
     return found
 
 
-def under(model: fm.FittedModel, discrepancy: Discrepancy) -> fm.FittedModel:
-    """Keep a model's prices, and believe something else about what it misses."""
-    (series,) = model.seen.series
-    fields = list(model.fields.values())
-    shown = [(field.at, field.residual, field.slopes) for field in fields]
-    belief = scaled(discrepancy, shown, fields[0].anchor)
-    return dataclasses.replace(
-        model,
-        discrepancy=discrepancy,
-        beliefs={series: belief},
-        fields={
-            key: dataclasses.replace(
-                field,
-                discrepancy=belief,
-                white=whitener(belief, field.anchor, field.at),
-            )
-            for key, field in model.fields.items()
-        },
-    )
-
-
-def distances(
-    fitted: Fitted, discrepancy: Discrepancy
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log error of each held-out row, and the standard deviation that was predicted."""
-    model = under(fitted.model, discrepancy)
-    mean, variance, drift = model.missed(fitted.collective, fitted.series, fitted.at)
-    slopes = fitted.slopes + drift
-    prices = np.einsum("ri,ij,rj->r", slopes, model.covariance, slopes)
-    return fitted.error - mean, np.sqrt(variance + prices)
-
-
-def loss(discrepancy: Discrepancy, models: list[Fitted]) -> float:
+def loss(walk_sd: float, groups: list[Beyond]) -> float:
     """Mean negative log probability of the held-out times, by series."""
     by_series: dict[str, list[np.ndarray]] = {}
-    for fitted in models:
-        error, width = distances(fitted, discrepancy)
-        log_p = stats.t.logpdf(error, DEGREES_OF_FREEDOM, scale=width)
-        by_series.setdefault(fitted.series, []).append(log_p)
+    for group in groups:
+        log_p = stats.t.logpdf(
+            group.error, DEGREES_OF_FREEDOM, scale=group.width(walk_sd)
+        )
+        by_series.setdefault(group.series, []).append(log_p)
     return -float(np.mean([np.concatenate(x).mean() for x in by_series.values()]))
 
 
-def learn(models: list[Fitted]) -> Discrepancy:
-    """Choose the discrepancy under which the held-out times are most probable."""
-    start = Discrepancy()
-
-    def at(logs: np.ndarray) -> Discrepancy:
-        sizes = dict(zip(LEARNED, np.exp(logs).tolist(), strict=True))
-        return dataclasses.replace(start, **sizes)
-
-    first = np.log([getattr(start, name) for name in LEARNED])
-    found = optimize.minimize(
-        lambda logs: loss(at(logs), models) + 0.005 * np.sum((logs - first) ** 2),
-        first,
-        method="Nelder-Mead",
-        options={"maxiter": 120, "xatol": 0.02, "fatol": 1e-3},
+def learn(groups: list[Beyond]) -> float:
+    """Choose the growth under which the held-out times are most probable."""
+    found = optimize.minimize_scalar(
+        lambda log_sd: loss(float(np.exp(log_sd)), groups),
+        bounds=(np.log(0.01), np.log(1.0)),
+        method="bounded",
     )
-    return at(found.x)
+    return float(np.exp(found.x))
+
+
+def covered(groups: list[Beyond], walk_sd: float) -> dict[str, float]:
+    """Score the intervals of held-out rows."""
+    error = np.concatenate([group.error for group in groups])
+    width = np.concatenate([group.width(walk_sd) for group in groups])
+    reach = float(stats.norm.ppf(0.95))
+    return {
+        "rows": len(error),
+        "median_abs_log_error": float(np.median(np.abs(error))),
+        "coverage_90": float(np.mean(np.abs(error) <= reach * width)),
+        "median_interval_ratio": float(np.median(np.exp(2.0 * reach * width))),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -164,27 +128,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out/learn_discrepancy"))
     options = parser.parse_args(argv)
     console = Console(stderr=True)
-    models = fit_all(console)
-    names = list(dict.fromkeys(fitted.series for fitted in models))
+    groups = fit_all(console)
+    names = list(dict.fromkeys(group.series for group in groups))
     tests = {}
-    for name in track(names, "Leaving one out", console=console, transient=True):
-        others = learn([fitted for fitted in models if fitted.series != name])
-        own = [distances(x, others) for x in models if x.series == name]
-        error, width = (np.concatenate(parts) for parts in zip(*own, strict=True))
-        inside = np.abs(error) <= stats.norm.ppf(0.95) * width
-        tests[name] = {
-            "rows": len(error),
-            "coverage_90": float(inside.mean()),
-            "median_interval_ratio": float(
-                np.median(np.exp(2.0 * stats.norm.ppf(0.95) * width))
-            ),
-        }
-        console.print(name, tests[name], highlight=False)
-    everything = dataclasses.asdict(learn(models))
-    console.print(everything, highlight=False)
+    for name in names:
+        walk_sd = learn([group for group in groups if group.series != name])
+        own = [group for group in groups if group.series == name]
+        tests[name] = {"walk_sd": walk_sd, **covered(own, walk_sd)}
+        shown = ", ".join(f"{key} {value:.3g}" for key, value in tests[name].items())
+        console.print(f"{name}: {shown}", highlight=False)
+    walk_sd = learn(groups)
+    console.print(f"walk_sd of all: {walk_sd:.3f}", highlight=False)
     write_json(
         options.out / "discrepancy.json",
-        {"learned": everything, "left_out": tests, "machine": machine()},
+        {"walk_sd": walk_sd, "left_out": tests, "machine": machine()},
     )
     return 0
 

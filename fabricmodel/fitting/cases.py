@@ -112,13 +112,13 @@ def shaped(fabric: Fabric, members: Leaf, capacity: Leaf) -> Fabric:
     return dataclasses.replace(fabric, levels=levels)
 
 
-def seconds(fabric: Fabric, rows: Cases) -> Array:
-    """Predict each row at the fabric's prices, (R,)."""
+def seconds(fabric: Fabric, rows: Cases, *, frozen: bool = False) -> Array:
+    """Predict each row at the fabric's prices, (R,); ``frozen`` as in ``timing``."""
     launch = fabric.launch_s.get(rows.collective, 0.0)
 
     def one(table: CountTable, members: Leaf, capacity: Leaf, size: Leaf) -> Array:
         here = shaped(fabric, members, capacity)
-        return collective_seconds(table, here, size, launch)
+        return collective_seconds(table, here, size, launch, frozen=frozen)
 
     return jax.vmap(one)(rows.tables, rows.members, rows.capacity, rows.sizes)
 

@@ -33,7 +33,7 @@ def explain(
 ) -> tuple[Array, Array, Array, Array]:
     """Times, their bounds, their log slopes by parameter, and their terms by price.
 
-    Time is homogeneous in the prices, so ``price dT/dprice`` are its terms (Euler).
+    The choice among algorithms counts as made. Time is homogeneous in the prices, so ``price dT/dprice`` are its terms (Euler).
     """
     logs = jnp.asarray(np.log(known.centre) + known.spread * theta)
     plain, names = _anonymous(fabric, known.names)
@@ -69,7 +69,7 @@ def _slopes(
     def log_time(logs: Array, row: Cases) -> tuple[Array, Array]:
         one = jax.tree.map(lambda leaf: leaf[None], row)
         priced = with_prices(fabric, names, jnp.exp(logs))
-        return jnp.log(seconds(priced, one))[0], bounds(priced, one)[0]
+        return jnp.log(seconds(priced, one, frozen=True))[0], bounds(priced, one)[0]
 
     slope = jax.vmap(jax.value_and_grad(log_time, has_aux=True), in_axes=(None, 0))
     (logged, bound), slopes = slope(logs, rows)

@@ -117,15 +117,26 @@ def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) ->
 
 
 def collective_seconds(
-    table: CountTable, fabric: Fabric, size_bytes: Numeric, launch_s: Numeric
+    table: CountTable,
+    fabric: Fabric,
+    size_bytes: Numeric,
+    launch_s: Numeric,
+    *,
+    frozen: bool = False,
 ) -> Array:
-    """Seconds of a collective: the launch, and the best way, never below the bound."""
-    best = best_seconds(table, fabric, size_bytes)
+    """Seconds of a collective: the launch, and the best way, never below the bound.
+
+    ``frozen`` as in ``timing.selection``: the same seconds, and derivatives that say
+    what they are made of.
+    """
+    best = best_seconds(table, fabric, size_bytes, frozen=frozen)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
     return jnp.asarray(launch_s + soft_max(jnp.stack([best, bound]), axis=0))
 
 
-def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
+def best_seconds(
+    table: CountTable, fabric: Fabric, size_bytes: Numeric, *, frozen: bool = False
+) -> Array:
     """Seconds of the best alternative, each of its stages by what its library picks.
 
     A library picks by its own estimate, which is off by the factor ``choice`` of an
@@ -141,6 +152,7 @@ def best_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Arra
         np.repeat(group, protocols),
         len(names),
         believed_bias(table, fabric),
+        frozen=frozen,
     )
     whole = jnp.sum(table.stages * stages, axis=1)
     return soft_min_groups(whole, table.allowed, np.zeros(whole.shape[0], int), 1)[0]

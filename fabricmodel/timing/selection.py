@@ -25,6 +25,8 @@ def soft_min_groups(
     group: np.ndarray,
     groups: int,
     bias: Array | None = None,
+    *,
+    frozen: bool = False,
 ) -> Array:
     """Least of the valid times of each group: ``-T log sum exp(-log t / T)``.
 
@@ -40,6 +42,8 @@ def soft_min_groups(
       times_s: (C,) seconds; valid: (C,) 1 or 0.
       group: (C,) the group of each, static; groups: how many there are.
       bias: (C,) log of the estimate over the time; None where they are the same.
+      frozen: differentiate the times as they are chosen, and not the choice, which a
+        mistaken library may change for the better as a price rises.
 
     >>> times, one = jnp.array([1.0, 2.0, 9.0]), jnp.ones(3)
     >>> soft_min_groups(times, one, np.array([0, 0, 1]), 2).round(5).tolist()
@@ -55,6 +59,10 @@ def soft_min_groups(
     logs = jnp.where(member, (logs + bias)[None, :], _NEVER)
     weights = jax.nn.softmax(-logs / TEMPERATURE, axis=1)
     least = -TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1)
+    if frozen:
+        logs = jnp.where(member, logs - jax.lax.stop_gradient(logs), 0.0)
+        weights = jax.lax.stop_gradient(weights)
+        least = jax.lax.stop_gradient(least) + jnp.sum(weights * logs, axis=1)
     return jnp.exp(least - weights @ bias)
 
 
