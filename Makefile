@@ -1,6 +1,7 @@
 # make scale    answers the main question: how does this scale to 100,000 chips?
 # make measure  times the collectives of this machine's JAX devices
 # make rig      builds a network of known truth, measures it and compares (Linux, root)
+# make bench    times predictions, gradients, layouts, fits and first answers here
 # make test     lint, types and tests; `make lint` and `make pytest` are its two halves
 # make clean    removes the environments and caches made here, and leaves out/ alone
 #
@@ -16,7 +17,7 @@ VENV := .venv-$(PYVERSION)
 BIN := $(VENV)/bin/python
 INSTALL := $(BIN) -m pip install --quiet --editable
 
-.PHONY: help scale measure rig test lint pytest clean new-enough
+.PHONY: help scale measure rig bench test lint pytest clean new-enough
 .NOTPARALLEL:
 
 help:
@@ -30,6 +31,9 @@ measure: $(VENV)/.installed-experiments
 
 rig: $(VENV)/.installed-experiments
 	$(BIN) -m experiments.rig $(ARGS)
+
+bench: $(VENV)/.installed-experiments
+	$(BIN) -m experiments.bench $(ARGS)
 
 test: lint pytest
 

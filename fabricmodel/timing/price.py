@@ -74,38 +74,64 @@ def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]
 
 def phase_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
     """Seconds of each phase in each protocol, (P, Q), levels combined by its flow."""
+    order, seconds = _by_flow(table, fabric, size_bytes)
+    return seconds[np.argsort(order)]
+
+
+def _by_flow(
+    table: CountTable, fabric: Fabric, size_bytes: Numeric
+) -> tuple[np.ndarray, Array]:
+    """Seconds as ``phase_seconds``, flow after flow, and the phases in that order.
+
+    A phase is combined in its own way alone: each way has its roots and powers.
+    """
     ranks = total_ranks(fabric.levels)
     per_event, per_byte = level_prices(fabric.levels, ranks)
-    by_phase, by_protocol = _phase_factors(table, fabric), _protocol_factors(fabric)
-    # (P, Q): what an algorithm and a protocol cost against the counts
-    latency_factor, transfer_factor = (
-        by_phase[part][:, None] * by_protocol[part] for part in range(2)
-    )
-    latency = jnp.einsum("ple,el->pl", table.levels[..., :4], per_event)
-    latency = latency_factor[..., None] * latency[:, None]
-    transfer = size_bytes * table.levels[..., 4] * per_byte
-    transfer = transfer_factor[..., None] * transfer[:, None]
-    reduction = (size_bytes * table.sides[:, 0] * fabric.reduce_byte_s)[:, None]
-    memory = (
-        table.sides[:, 1] * fabric.memory_round_s
-        + size_bytes * table.sides[:, 2] * fabric.memory_byte_s
-    )[:, None] * transfer_factor
-    chain, fullest = jnp.sum(latency, axis=-1), soft_max(transfer, axis=-1)
+    owner, by_protocol = _owner(table), _protocol_factors(fabric)
+    by_candidate = _candidate_factors(table, fabric, _KINDS[:2])
+    flows = np.asarray(table.flows)
+    order, found = [], []
+    for flow in np.unique(flows):
+        rows = np.flatnonzero(flows == flow)
+        levels, sides = table.levels[rows], table.sides[rows]
+        # (P, Q): what an algorithm and a protocol cost against the counts
+        latency_factor, transfer_factor = (
+            by_candidate[part][owner[rows]][:, None] * by_protocol[part]
+            for part in range(2)
+        )
+        latency = jnp.einsum("ple,el->pl", levels[..., :4], per_event)
+        latency = latency_factor[..., None] * latency[:, None]
+        transfer = size_bytes * levels[..., 4] * per_byte
+        transfer = transfer_factor[..., None] * transfer[:, None]
+        links = _flow_seconds(str(flow), latency, transfer)
+        reduction = (size_bytes * sides[:, 0] * fabric.reduce_byte_s)[:, None]
+        if flow == "stream":
+            memory = (
+                sides[:, 1] * fabric.memory_round_s
+                + size_bytes * sides[:, 2] * fabric.memory_byte_s
+            )[:, None] * transfer_factor
+            seconds = soft_max(jnp.stack([links, memory + reduction]), axis=0)
+        else:
+            seconds = links + reduction
+        order.append(rows)
+        found.append(seconds)
+    return np.concatenate(order), jnp.concatenate(found)
+
+
+def _flow_seconds(flow: str, latency: Array, transfer: Array) -> Array:
+    """Seconds on the links of phases of one flow, (P, Q), from theirs by level."""
+    if flow == "parallel":
+        return soft_max(latency + transfer, axis=-1)
+    chain = jnp.sum(latency, axis=-1)
+    if flow == "sequential":
+        return chain + jnp.sum(transfer, axis=-1)
+    fullest = soft_max(transfer, axis=-1)
+    if flow == "stream":
+        return chain + fullest
     cross = chain * fullest
     some = cross > 0
     cross = jnp.where(some, 2.0 * jnp.sqrt(jnp.where(some, cross, 1.0)), 0.0)
-    flow = np.asarray(table.flows)[:, None]
-    links = jnp.select(
-        [flow == "sequential", flow == "parallel", flow == "segmented"],
-        [
-            chain + jnp.sum(transfer, axis=-1),
-            soft_max(latency + transfer, axis=-1),
-            chain + fullest + cross,
-        ],
-        chain + fullest,
-    )
-    beside = soft_max(jnp.stack([links, memory + reduction]), axis=0)
-    return jnp.where(flow == "stream", beside, links + reduction)
+    return chain + fullest + cross
 
 
 def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
@@ -113,7 +139,8 @@ def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) ->
     owner = np.zeros((len(table.candidates), len(table.flows)), np.float32)
     for row, candidate in enumerate(table.candidates):
         owner[row, list(candidate.phases)] = 1.0
-    return jnp.asarray(owner) @ phase_seconds(table, fabric, size_bytes)
+    order, seconds = _by_flow(table, fabric, size_bytes)
+    return jnp.asarray(owner[:, order]) @ seconds
 
 
 def collective_seconds(
@@ -189,12 +216,12 @@ def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
     return f"{domain}.{algorithm}", f"{collective}.{domain}.{algorithm}"
 
 
-def _phase_factors(table: CountTable, fabric: Fabric) -> list[Array]:
-    """Latency and transfer factor of each phase, (P,), from those of its algorithm."""
+def _owner(table: CountTable) -> np.ndarray:
+    """Candidate that each phase belongs to, (P,)."""
     owner = np.zeros(len(table.flows), int)
     for row, candidate in enumerate(table.candidates):
         owner[list(candidate.phases)] = row
-    return [x[owner] for x in _candidate_factors(table, fabric, _KINDS[:2])]
+    return owner
 
 
 def _candidate_factors(

@@ -49,21 +49,32 @@ def soft_min_groups(
     >>> soft_min_groups(times, one, np.array([0, 0, 1]), 2).round(5).tolist()
     [1.0, 9.0]
     """
-    member = np.asarray(group)[None, :] == np.arange(groups)[:, None]
+    at, member = _members(group, groups)
     usable = (valid > 0) & (times_s > 0)
     logs = jnp.where(usable, jnp.log(jnp.where(usable, times_s, 1.0)), _FREE)
     logs = jnp.where(valid > 0, logs, _NEVER)
     if bias is None:
-        logs = jnp.where(member, logs[None, :], _NEVER)
+        logs = jnp.where(member, logs[at], _NEVER)
         return jnp.exp(-TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1))
-    logs = jnp.where(member, (logs + bias)[None, :], _NEVER)
+    bias = bias[at]
+    logs = jnp.where(member, logs[at] + bias, _NEVER)
     weights = jax.nn.softmax(-logs / TEMPERATURE, axis=1)
     least = -TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1)
     if frozen:
         logs = jnp.where(member, logs - jax.lax.stop_gradient(logs), 0.0)
         weights = jax.lax.stop_gradient(weights)
         least = jax.lax.stop_gradient(least) + jnp.sum(weights * logs, axis=1)
-    return jnp.exp(least - weights @ bias)
+    return jnp.exp(least - jnp.sum(weights * bias, axis=1))
+
+
+def _members(group: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Index the members of each group, (groups, widest), and tell them from filling."""
+    found = [np.flatnonzero(np.asarray(group) == at) for at in range(groups)]
+    at = np.zeros((groups, max(1, *map(len, found), 1)), int)
+    member = np.zeros(at.shape, bool)
+    for row, members in enumerate(found):
+        at[row, : len(members)], member[row, : len(members)] = members, True
+    return at, member
 
 
 def soft_max(times_s: Array, axis: int) -> Array:
