@@ -145,6 +145,23 @@ def whitener(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
     return np.linalg.inv(np.linalg.cholesky(total))
 
 
+def cleaned(white: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Draw in outliers: a point further than three deviations counts as off by three.
+
+    Each against what the points before it say, themselves drawn in, so that an outlier
+    does not reach its neighbours.
+
+    >>> cleaned(np.eye(3), np.array([0.5, 30.0, -1.0])).tolist()
+    [0.5, 3.0, -1.0]
+    """
+    found = np.zeros_like(residual)
+    for i, row in enumerate(white):
+        expected = -(row[:i] @ found[:i]) / row[i]
+        off = np.clip((residual[i] - expected) * row[i], -_CLIP, _CLIP)
+        found[i] = expected + off / row[i]
+    return found
+
+
 Shown = tuple[Points, np.ndarray, np.ndarray]
 """Points, log measured less log predicted there, and its slopes by the parameters."""
 
@@ -199,7 +216,7 @@ class Field:
       anchor: log2 ranks where the walk starts.
       at: the R measured points.
       white: (R, R) their whitener.
-      residual: (R,) log measured less log predicted.
+      residual: (R,) log measured less log predicted, ``cleaned``.
       slopes: (R, n) derivatives of the same by the model's parameters.
     """
 
@@ -214,17 +231,35 @@ class Field:
         """Mean, variance and slopes by the parameters of the field at new points.
 
         The variance is of the field as far as the ranks reach; what the walk adds
-        beyond them is for the caller to add. A measurement that is off by more than
-        three standard deviations of what the others say counts as off by three.
+        beyond them is for the caller to add.
 
         Returns:
           (Q,) mean and (Q,) variance, and (Q, n).
         """
         across = kernel(self.discrepancy, self.anchor, at, self.at) @ self.white.T
-        mean = across @ np.clip(self.white @ self.residual, -_CLIP, _CLIP)
+        mean = across @ (self.white @ self.residual)
         reached = dataclasses.replace(
             at, ranks=np.clip(at.ranks, self.at.ranks.min(), self.at.ranks.max())
         )
         prior = variance(self.discrepancy, self.anchor, reached)
         left = prior - np.sum(across**2, axis=1)
         return mean, np.maximum(left, 0.0), across @ (self.white @ self.slopes)
+
+
+def conditioned(
+    d: Discrepancy,
+    anchor: float,
+    at: Points,
+    residual: np.ndarray,
+    slopes: np.ndarray,
+) -> Field:
+    """Condition a field on residuals at measured points; see ``Field``."""
+    white = whitener(d, anchor, at)
+    return Field(
+        discrepancy=d,
+        anchor=anchor,
+        at=at,
+        white=white,
+        residual=cleaned(white, residual),
+        slopes=slopes,
+    )

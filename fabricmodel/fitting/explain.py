@@ -33,7 +33,8 @@ def explain(
 ) -> tuple[Array, Array, Array, Array]:
     """Times, their bounds, their log slopes by parameter, and their terms by price.
 
-    The choice among algorithms counts as made. Time is homogeneous in the prices, so ``price dT/dprice`` are its terms (Euler).
+    The choice among algorithms counts as made. Time is homogeneous in the prices, so
+    ``price dT/dprice`` are its terms (Euler).
     """
     logs = jnp.asarray(np.log(known.centre) + known.spread * theta)
     plain, names = _anonymous(fabric, known.names)

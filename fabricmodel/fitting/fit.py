@@ -14,7 +14,7 @@ import numpy as np
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, factor_stems
-from fabricmodel.fitting.discrepancy import Discrepancy, Field, whitener
+from fabricmodel.fitting.discrepancy import Discrepancy, conditioned
 from fabricmodel.fitting.gather import gather, rescaled, whitened
 from fabricmodel.fitting.model import FittedModel, concrete
 from fabricmodel.fitting.objective import slopes, split, unknowns
@@ -69,7 +69,7 @@ def fit(
         slope = partial(slopes, fabric=plain, parameters=known)
         beliefs = dict.fromkeys(found.series, missed)
         typical = partial(slope, data=whitened(found, beliefs).data)
-        first = minimise(typical, starts, newton_steps=0)
+        first = minimise(typical, starts, lbfgs_steps=60, newton_steps=0)
         # what this series shows of its noise, and of what the model misses
         _, residual, jacobian = laplace(typical, first.point, batch=STARTS)
         beliefs = rescaled(found, missed, residual, jacobian)
@@ -88,15 +88,12 @@ def fit(
         discrepancy=missed,
         beliefs=beliefs,
         fields={
-            (collective, name): Field(
-                discrepancy=beliefs[name],
-                anchor=found.anchor,
-                at=found.at[collective].take(own),
-                white=whitener(
-                    beliefs[name], found.anchor, found.at[collective].take(own)
-                ),
-                residual=residual[group][own],
-                slopes=jacobian[group][own, :n],
+            (collective, name): conditioned(
+                beliefs[name],
+                found.anchor,
+                found.at[collective].take(own),
+                residual[group][own],
+                jacobian[group][own, :n],
             )
             for collective, name, own, group in found.parts()
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,11 @@ import numpy as np
 import optax
 from jax import Array
 
+from fabricmodel.fitting.cases import QUICK
+
 ValueAndGrad = Callable[[Array], tuple[Array, ...]]
 
-ADAM_STEPS = 120
+ADAM_STEPS = 100
 _ADAM = optax.adam(optax.cosine_decay_schedule(0.1, ADAM_STEPS))
 _MEMORY = optax.scale_by_lbfgs(memory_size=20)
 
@@ -53,7 +56,7 @@ def minimise(
     starts: np.ndarray,
     *,
     adam: bool = True,
-    lbfgs_steps: int = 200,
+    lbfgs_steps: int = 150,
     newton_steps: int = 12,
     tolerance: float = 1e-2,
 ) -> Solution:
@@ -137,7 +140,7 @@ def _first_order(value_and_grad: ValueAndGrad, starts: np.ndarray):
     return points
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 def _move(points, state, grads):
     safe = jnp.where(jnp.isfinite(grads), grads, 0.0)
     updates, state = _ADAM.update(safe, state)
@@ -166,14 +169,14 @@ def _direct(state, point, grad):
     return jnp.where(downhill, -ascent, -grad), state
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 @jax.vmap
 def _begin(point, grad):
     direction, state = _direct(_MEMORY.init(point), point, grad)
     return direction, state, jnp.ones(())
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICK)
 @jax.vmap
 def _turn(old, new_value, new_grad):
     point, value, grad, direction, step, state = old
@@ -205,7 +208,7 @@ def _newton(
     for _ in range(steps + 1):
         (value, grad, *_), (_, hessian, *_) = differences(value_and_grad, point, batch)
         norm = float(np.linalg.norm(grad))
-        if not np.isfinite(norm) or norm < 0.1 * tolerance:
+        if not np.isfinite(norm) or norm < 0.3 * tolerance:
             break
         curved, axes = np.linalg.eigh(0.5 * (hessian + hessian.T))
         step = -(axes / np.maximum(np.abs(curved), 1.0)) @ (axes.T @ grad)

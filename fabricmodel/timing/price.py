@@ -19,7 +19,7 @@ from jax import Array
 
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.timing.bounds import bound_seconds
-from fabricmodel.timing.selection import slowest_of, soft_max, soft_min_groups
+from fabricmodel.timing.selection import GUARD, slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
 
 _KINDS = ("latency", "transfer", "choice")
@@ -158,7 +158,8 @@ def collective_seconds(
     """
     best = best_seconds(table, fabric, size_bytes, frozen=frozen)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
-    return jnp.asarray(launch_s + soft_max(jnp.stack([best, bound]), axis=0))
+    guarded = soft_max(jnp.stack([best, bound]), axis=0, sharpness=GUARD)
+    return jnp.asarray(launch_s + guarded)
 
 
 def best_seconds(

@@ -13,7 +13,12 @@ TEMPERATURE = 0.03
 """Of the minimum, in log time: two equal candidates count as 2 % less than one."""
 
 SHARPNESS = 64
-"""Of the maximum, a p-norm: two equal parts count as 0.3 % more than one."""
+"""Of the maximum, a p-norm: two equal parts count as 1 % more than one.
+
+A sharper one has kinks that a fit to precise measurements ends in."""
+
+GUARD = 1024
+"""Of the maximum with the bound, which is seldom near: 0.07 % where it is."""
 
 _NEVER = 60.0  # log seconds of a candidate that does not exist
 _FREE = -60.0  # log seconds of one that has nothing to do
@@ -77,7 +82,7 @@ def _members(group: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
     return at, member
 
 
-def soft_max(times_s: Array, axis: int) -> Array:
+def soft_max(times_s: Array, axis: int, sharpness: int = SHARPNESS) -> Array:
     """Largest of the times along an axis: their p-norm, at least the maximum.
 
     Smooth, so that equal links share the gradient; 0 for all zeros.
@@ -88,8 +93,8 @@ def soft_max(times_s: Array, axis: int) -> Array:
     largest = jnp.max(times_s, axis=axis, keepdims=True)
     some = largest > 0
     scale = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
-    norm = jnp.sum((times_s / scale) ** SHARPNESS, axis=axis, keepdims=True)
-    powered = jnp.where(some, norm, 1.0) ** (1.0 / SHARPNESS)
+    norm = jnp.sum((times_s / scale) ** sharpness, axis=axis, keepdims=True)
+    powered = jnp.where(some, norm, 1.0) ** (1.0 / sharpness)
     return jnp.squeeze(jnp.where(some, scale * powered, 0.0), axis=axis)
 
 

@@ -223,7 +223,7 @@ def test_one_rank_alone_has_only_the_launch():
 def test_no_bytes_cost_the_latency():
     net = level("switch", 2, round_s=2 * US, byte_s=GBPS)
     assert seconds(fabric(net), "send_recv", 0.0) == near(
-        5 * US + 2 * US * 2.0 ** (1 / SHARPNESS)  # the bound is the same round
+        5 * US + 2 * US * 2.0 ** (1 / GUARD)  # the bound is the same round
     )
 
 
