@@ -59,7 +59,7 @@ def test_a_mistaken_library_takes_the_time_of_what_it_picked():
 
 def test_the_switch_moves_with_the_estimate():
     fabric = Fabric(name="", levels=(NET,))
-    before = switches(fabric, "all_reduce")[0]
+    before = switches(fabric, "all_reduce", smallest_bytes=1.0)[0]
     dearer = Factors(names=("net.one_shot.choice",), values=(1.5,))
     after = switches(dataclasses.replace(fabric, factors=dearer), "all_reduce")
     assert before.below == "one_shot"

@@ -27,6 +27,7 @@ from fabricmodel.fabric import Factors
 from fabricmodel.timing.forcing import force
 from fabricmodel.timing.price import collective_seconds, tier_hops
 from fabricmodel.timing.selection import (
+    GUARD,
     SHARPNESS,
     TEMPERATURE,
     slowest_of,
