@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from fabricmodel.catalog import load_fabric
 from fabricmodel.errors import FabricError
@@ -40,28 +41,32 @@ def collective_cases(case: Mapping[str, np.ndarray]) -> dict[str, Any]:
     rows = len(case["size_bytes"])
     size_bytes = np.asarray(case["size_bytes"], float)
     time_s, bound_s = np.full(rows, np.nan), np.full(rows, np.nan)
-    why = np.full(rows, "", object)
-    shapes = list(
-        zip(*(case[k].tolist() for k in ("fabric", "collective", "ranks")), strict=True)
-    )
-    starts = [at for at in range(rows) if at == 0 or shapes[at] != shapes[at - 1]]
+    reasons, reason = [""], np.zeros(rows, int)
+    columns = [np.asarray(case[key]) for key in ("fabric", "collective", "ranks")]
+    changes = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
     for start, end in zip(starts, [*starts[1:], rows], strict=True):
-        name, collective, ranks = shapes[start]
-        catalogue = load_fabric(name)
+        name, collective, ranks = (column[start] for column in columns)
+        catalogue = load_fabric(str(name))
         here = slice(start, end)
         try:
-            fabric = place(catalogue, ranks)
+            fabric = place(catalogue, float(ranks))
         except FabricError as error:
-            why[here] = str(error)
+            reason[here] = len(reasons)
+            reasons.append(str(error))
             continue
         sizes = _filled(size_bytes[here])
         for answer, function in (
             (time_s, collective_time), (bound_s, collective_bound),
         ):  # fmt: skip
-            answer[here] = np.asarray(function(fabric, collective, sizes))[
+            answer[here] = np.asarray(function(fabric, str(collective), sizes))[
                 : end - start
             ]
-    return {"time_s": time_s, "bound_s": bound_s, "why": why.tolist()}
+    return {
+        "time_s": time_s,
+        "bound_s": bound_s,
+        "why": pl.Series(reasons).gather(reason),
+    }
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from fabricmodel.errors import FabricModelError, at
+from fabricmodel.errors import FabricModelError
+from fabricmodel.errors import at as place
 
 CHUNK = 2**18
 """Cases of a chunk: a few megabytes a column, which stay in a core's cache."""
@@ -98,7 +99,8 @@ def sweep(
     home.mkdir(parents=True, exist_ok=True)
     _claim(home, {"question": name or _name(question), "chunk": chunk, "axes": grid})
     shape = tuple(len(values) for values in grid.values())
-    arrays = {key: np.asarray(values) for key, values in grid.items()}
+    columns = {key: pl.Series(key, values) for key, values in grid.items()}
+    arrays = {key: _array(values) for key, values in grid.items()}
     points = math.prod(shape)
     total = -(-points // chunk)
     evaluated = 0
@@ -110,8 +112,10 @@ def sweep(
         if _is_whole(part, rows):
             continue
         where = np.unravel_index(np.arange(rows) + number * chunk, shape)
-        case = {key: arrays[key][index] for key, index in zip(grid, where, strict=True)}
-        _write(part, _frame(case, question(dict(case)), rows))
+        index = dict(zip(grid, where, strict=True))
+        answers = question({key: arrays[key][at] for key, at in index.items()})
+        case = [columns[key].gather(at) for key, at in index.items()]
+        _write(part, _frame(pl.DataFrame(case), answers))
         evaluated += 1
     if progress is not None:
         progress(total, total)
@@ -153,7 +157,9 @@ def _claim(home: Path, wanted: dict[str, Any]) -> None:
     if not manifest.exists():
         if any(home.glob("part-*.parquet")):
             raise FabricModelError(
-                at(home), f"parts of a sweep without {_MANIFEST}", "Use another folder"
+                place(home),
+                f"parts of a sweep without {_MANIFEST}",
+                "Use another folder",
             )
         with _beside(manifest) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -162,14 +168,14 @@ def _claim(home: Path, wanted: dict[str, Any]) -> None:
         found = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError as error:
         raise FabricModelError(
-            at(manifest), f"no JSON: {error}", "Use another folder"
+            place(manifest), f"no JSON: {error}", "Use another folder"
         ) from None
     different = [
         key for key, value in json.loads(text).items() if found.get(key) != value
     ]
     if different:
         raise FabricModelError(
-            at(home),
+            place(home),
             f"holds another sweep: its {' and '.join(different)} differ",
             "Use another folder",
         )
@@ -185,20 +191,25 @@ def _is_whole(part: Path, rows: int) -> bool:
         return False
 
 
-def _frame(case: Columns, answers: Mapping[str, Any], rows: int) -> pl.DataFrame:
+def _array(values: Sequence[Any]) -> np.ndarray:
+    """Make an array, of text by reference, for a case takes few different words."""
+    return np.asarray(values, object if isinstance(values[0], str) else None)
+
+
+def _frame(case: pl.DataFrame, answers: Mapping[str, Any]) -> pl.DataFrame:
     """Join axes and answers."""
     for name, values in answers.items():
-        if name in case:
+        if name in case.columns:
             raise FabricModelError(
                 f"answers[{name!r}]", "is the name of an axis", "Call it otherwise"
             )
-        if np.shape(values) != (rows,):
+        if np.shape(values) != (case.height,):
             raise FabricModelError(
                 f"answers[{name!r}]",
-                f"shape {np.shape(values)} for {rows} cases",
+                f"shape {np.shape(values)} for {case.height} cases",
                 "Return one value for each case",
             )
-    return pl.DataFrame(case | dict(answers))
+    return case.with_columns(pl.Series(name, answers[name]) for name in answers)
 
 
 def _write(part: Path, frame: pl.DataFrame) -> None:

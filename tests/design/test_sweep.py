@@ -81,8 +81,11 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
 
 
 def test_an_error_leaves_nothing_half_written(tmp_path):
+    def broken(case):
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        sweep(lambda case: 1 / 0, AXES, tmp_path, name="broken")
+        sweep(broken, AXES, tmp_path, name="broken")
     assert [file.name for file in tmp_path.iterdir()] == ["sweep.json"]
 
 
