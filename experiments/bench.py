@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ def cluster(cases: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def swept(cases: int) -> dict[str, Any]:
+    """Sweep shapes and sizes of a cluster, with the answers going to disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        wall_s, answers_s = kernels.swept(cases, folder)
+    return {
+        "sweep_points_per_s": cases / wall_s,
+        "sweep_overhead_ratio": wall_s / answers_s,
+    }
+
+
 def layouts(chips: int, rounds: int) -> dict[str, Any]:
     """Time layouts of a 70B model's training step."""
     calls, tried, valid = kernels.layouts(chips)
@@ -133,6 +144,7 @@ def measure(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]
     few = max(cases // 256, 1)
     yield "candidates on a torus", candidate_set(few, rounds)
     yield "100,000 chips", cluster(few, rounds)
+    yield "a sweep", swept(max(cases // 4, 8) // 8 * 8)
     yield "layouts", layouts(options.chips, rounds)
     yield "fits", fits(options.fits)
 
@@ -154,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False)
     found: dict[str, Any] = {"machine": machine(), "cases": options.cases}
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Timing", total=6)
+        task = progress.add_task("Timing", total=7)
         for name, part in measure(options):
             progress.update(task, advance=1, description=f"Timed {name}")
             found |= part

@@ -7,7 +7,10 @@ price and by its size, so that N cases return N rows of them.
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +22,7 @@ import fabricmodel as fm
 from experiments.speed.clock import Call, copying
 from fabricmodel.algorithms.counts import Dim
 from fabricmodel.algorithms.registry import algorithms
+from fabricmodel.design import collective_cases, sweep
 from fabricmodel.fabric import LINK_PRICES, Fabric, Level
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import CountTable, count_table
@@ -183,3 +187,33 @@ def layouts(chips: int) -> tuple[dict[str, Call], int, int]:
         "evaluate": lambda: evaluate(platform, work, found.layout, habits),
     }
     return calls, found.tried, len(found.step_s)
+
+
+def swept(cases: int, folder: str) -> tuple[float, float]:
+    """Sweep all_reduce over an UltraCluster: seconds of the clock, and of the answers.
+
+    The difference is the grid and the Parquet files.
+    """
+    counts = [256.0 * k for k in range(1, 9)]
+    axes = {
+        "fabric": ["trn2-ultracluster"],
+        "collective": ["all_reduce"],
+        "ranks": counts,
+        "size_bytes": sizes(max(cases // len(counts), 1)).astype(float),
+    }
+    spent = 0.0
+
+    def timed(case: dict[str, np.ndarray]) -> dict[str, Any]:
+        nonlocal spent
+        began = time.perf_counter()
+        answers = collective_cases(case)
+        spent += time.perf_counter() - began
+        return answers
+
+    first = {name: axes[name][:1] for name in ("fabric", "collective", "ranks")}
+    with tempfile.TemporaryDirectory() as compiled:  # leaves the programs behind
+        sweep(timed, axes | first, compiled, name="warm")
+    spent = 0.0
+    began = time.perf_counter()
+    sweep(timed, axes, folder, name="timed")
+    return time.perf_counter() - began, spent

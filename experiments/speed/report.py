@@ -51,6 +51,8 @@ KEYS: Mapping[str, tuple[str, Callable[[float], str]]] = {
         duration,
     ),
     "astra_sim_ratio": ("ASTRA-sim's time for 4,096 chips over it", _ratio),
+    "sweep_points_per_s": ("points of a sweep over a cluster, to disk", _rate),
+    "sweep_overhead_ratio": ("its time over that of its answers", _ratio),
     "layouts_per_s": ("layouts of a training step", _rate),
     "layouts_searched_per_s": ("layouts searched, invalid ones included", _rate),
     "fit_all_series_s": ("fit of every shipped series, one after another", duration),
