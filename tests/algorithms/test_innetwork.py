@@ -189,5 +189,5 @@ def test_a_fabric_names_it_and_goes_below_the_bound_of_the_others():
     slow = float(collective_time(plain, "all_reduce", size))
     fast = float(collective_time(switched, "all_reduce", size))
     assert fast == pytest.approx(9 / 8 * size * 1e-9, rel=1e-3)
-    assert fast < float(collective_bound(plain, "all_reduce", size)) < slow
+    assert fast < float(collective_bound(plain, "all_reduce", size)) <= slow
     assert float(collective_bound(switched, "all_reduce", size)) < fast
