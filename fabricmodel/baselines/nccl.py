@@ -77,7 +77,8 @@ def dgx(generation: str, nodes: int, nic_GBps: float = 50.0) -> Communicator:
 
     Channels and their bandwidth as NCCL's graph search finds them: inside one node 320
     GB/s on Hopper (16 x 20), 240 on Ampere (24 x 10), 640 on Blackwell (16 x 40); with
-    more nodes 8 rings at 96 % of an adapter each, doubled to 16 halves.
+    more nodes 8 rings at 96 % of an adapter each, doubled to 16 halves. Typical values,
+    not read off a run.
 
     >>> dgx("hopper", 1).channels, dgx("hopper", 4).inter_GBps
     (16.0, 24.0)

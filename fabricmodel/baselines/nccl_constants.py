@@ -1,6 +1,9 @@
 """The numbers of NCCL 2.30's tuning model, as one record that can be fitted.
 
 Source: NVIDIA/nccl, src/graph/tuning.cc at commit 5067397 (Apache-2.0), restated.
+Written down without that file at hand, and so to be checked against it before anyone
+builds on them: the bounds of LL128 on trees and of NVLSTree, the rows of Volta and
+Ampere, CollNet over NVLink and PCI, and PAT over anything but the network.
 """
 
 from __future__ import annotations

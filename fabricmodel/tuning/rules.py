@@ -7,7 +7,8 @@ rule a line, the first that matches is taken, ``-1`` matches anything:
 
 Lines that begin with ``#`` are comments; the last two fields may be missing. Sizes are
 NCCL's ``nBytes``, the larger of what a rank sends and receives: our bytes of the full
-vector. The plugin reads the file that ``NCCL_TUNER_CONFIG_FILE`` names.
+vector. The plugin reads the file that ``NCCL_TUNER_CONFIG_FILE`` names. Not yet loaded
+into NCCL itself: compare the header with your version's example first.
 """
 
 from __future__ import annotations
