@@ -189,5 +189,6 @@ def test_a_fabric_names_it_and_goes_below_the_bound_of_the_others():
     slow = float(collective_time(plain, "all_reduce", size))
     fast = float(collective_time(switched, "all_reduce", size))
     assert fast == pytest.approx(9 / 8 * size * 1e-9, rel=1e-3)
-    assert fast < float(collective_bound(plain, "all_reduce", size)) <= slow
+    bound = float(collective_bound(plain, "all_reduce", size))
+    assert fast < bound <= slow * (1 + 1e-9)  # the ring meets it, rounding aside
     assert float(collective_bound(switched, "all_reduce", size)) < fast
