@@ -83,8 +83,13 @@ def draw(rows: list[dict[str, Any]], chips: list[int], folder: Path) -> None:
         axis.set_title(model, fontsize=10)
         axis.set_xlabel("chips")
         study.size_axis(axis, chips)
+    # Not linear: the one model of experts would flatten the dense ones.
     highest = max(100 * row["tax_high"] for row in rows)
-    axes[0].set_ylim(0, 1.05 * highest)
+    ticks = [0, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    axes[0].set_yscale("symlog", linthresh=1.0, linscale=0.6)
+    axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[0].set_yticks([], minor=True)
+    axes[0].set_ylim(0, 1.1 * highest)
     axes[0].set_ylabel("exposed communication, % of the step")
     handles, labels = axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=6, loc="lower center", frameon=False,

@@ -85,11 +85,13 @@ def draw(chips: int, folder: Path) -> None:
 
     figure = Figure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
+    slowest = 100.0
     for (kind, cooling), colour, mark in zip(
         COOLINGS.items(), ("#d55e00", "#0072b2"), ("-", "--"), strict=True
     ):
         for size, width in ((1.0, 1.0), (float(chips), 2.0)):
             day = clocks(cooling, size)
+            slowest = min(slowest, 100 * float(day.mean(axis=1).min()))
             label = f"{kind}, hottest of {study.short(size)}"
             left.plot(POWERS, 100 * day.mean(axis=1), mark, color=colour,
                       linewidth=width, label=label)  # fmt: skip
@@ -97,22 +99,37 @@ def draw(chips: int, folder: Path) -> None:
         per_rack = float(np.asarray(cooling.rack_kW)) * 1000.0 / node * 8
         right.plot(POWERS, per_rack, mark, color=colour, linewidth=2, label=kind)
     for axis in (left, right):
-        for name in CHIPS:
-            watts = load_chip(name).power_W
-            if watts is not None and float(np.asarray(watts)) <= POWERS[-1]:
-                axis.axvline(float(np.asarray(watts)), color="#cccccc", linewidth=0.8,
-                             zorder=0)  # fmt: skip
+        _mark_chips(axis)
         axis.set_xlabel("power of a chip, W")
-        axis.grid(True, alpha=0.3)
-        axis.legend(frameon=False, fontsize=8)
+        axis.grid(True, axis="y", alpha=0.3)
+        axis.set_axisbelow(True)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
+    plain: dict[str, Any] = {"fontsize": 8, "framealpha": 1.0, "edgecolor": "none"}
     left.set_ylabel("clock of the slowest chip over a day, %")
     right.set_ylabel("chips of a rack")
-    left.set_ylim(50, 105)
+    left.legend(loc="lower left", **plain)
+    right.legend(loc="upper right", **plain)
+    left.set_ylim(10 * np.floor((slowest - 5) / 10), 101)
     right.set_ylim(bottom=0)
     figure.tight_layout()
     study.save(figure, folder, "cooling")
+
+
+def _mark_chips(axis: Any) -> None:
+    """Draw a line at the power of each chip, with the names of those that share it."""
+    named: dict[float, list[str]] = {}
+    for name in CHIPS:
+        watts = load_chip(name).power_W
+        if watts is not None and float(np.asarray(watts)) <= POWERS[-1]:
+            label = study.LABELS.get(name, name.upper())
+            named.setdefault(float(np.asarray(watts)), []).append(label)
+    for watts, names in named.items():
+        axis.axvline(watts, color="#bbbbbb", linewidth=0.8, zorder=0)
+        axis.text(
+            watts, 1.01, ", ".join(names), transform=axis.get_xaxis_transform(),
+            rotation=40, fontsize=7.5, color="#444444", ha="left", va="bottom",
+        )  # fmt: skip
 
 
 def reach_W(cooling: Cooling, chips: int) -> float:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 import fabricmodel as fm
 from experiments import training_study as study
+from fabricmodel.plots.figures import LOOKS
 from fabricmodel.training.goodput import (
     OBSERVED,
     Reliability,
@@ -83,21 +84,24 @@ def draw(rows: list[dict[str, Any]], chips: list[int], folder: Path) -> None:
 
     figure = Figure(figsize=(6.0, 3.8))
     axis = figure.subplots()
-    colours = ("#009e73", "#0072b2", "#d55e00", "#555555", "#cc79a7")
     for at, restart in enumerate(dict.fromkeys(row["restart_s"] for row in rows)):
         mine = [row for row in rows if row["restart_s"] == restart]
-        x, colour = [row["chips"] for row in mine], colours[at % len(colours)]
-        axis.plot(x, [100 * r["goodput"] for r in mine], "o-", color=colour,
-                  markersize=4, label=f"restart {restart / 60:g} min")  # fmt: skip
+        x, look = [row["chips"] for row in mine], LOOKS[at % len(LOOKS)]
+        axis.plot(x, [100 * r["goodput"] for r in mine], color=look.colour,
+                  linestyle=look.style, marker=look.marker, markersize=4,
+                  label=f"restart {restart / 60:g} min")  # fmt: skip
         axis.fill_between(x, [100 * r["goodput_low"] for r in mine],
-                          [100 * r["goodput_high"] for r in mine], color=colour,
+                          [100 * r["goodput_high"] for r in mine], color=look.colour,
                           alpha=0.12, linewidth=0)  # fmt: skip
     axis.plot(16384, 90, "*", color="black", markersize=12, label="Llama 3: above 90 %")
     axis.set_xlabel("chips")
     axis.set_ylabel("useful share of time, %")
     axis.set_ylim(0, 100)
     study.size_axis(axis, chips)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(
+        frameon=False, fontsize=8, handlelength=3.2, loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+    )  # fmt: skip
     study.save(figure, folder, "months_long_run")
 
 

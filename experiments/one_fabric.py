@@ -117,7 +117,7 @@ def draw(rows: list[dict[str, Any]], chips: list[int], folder: Path) -> None:
     axis.set_xlabel("chips")
     axis.set_ylabel("step / step on one ideal switch")
     study.size_axis(axis, chips)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     study.save(figure, folder, "one_fabric")
 
 

@@ -139,7 +139,7 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     value = np.array([row["usd_per_million"] for row in ordered])
     ends = np.array([[r["usd_low"] for r in ordered], [r["usd_high"] for r in ordered]])
     axis.barh(
-        at, value, alpha=0.85, color=[study.COLOURS[r["platform"]] for r in ordered],
+        at, value, color=[study.COLOURS[r["platform"]] for r in ordered],
         xerr=np.abs(ends - value), error_kw={"lw": 1, "capsize": 2},
     )  # fmt: skip
     axis.set_yticks(at)
@@ -152,6 +152,7 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     )
     axis.set_xlabel("US dollars for a million trained tokens (90 % interval)")
     axis.grid(True, axis="x", alpha=0.3)
+    axis.set_axisbelow(True)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     study.save(figure, folder, "price_performance")

@@ -16,6 +16,7 @@ from rich.progress import track
 
 import fabricmodel as fm
 from experiments.output import machine, whole_folder, write_json
+from fabricmodel.plots.ticks import chips_label
 from fabricmodel.training.beliefs import BELIEFS
 from fabricmodel.training.habits import drawn_habits, load_habits, unexplained
 from fabricmodel.training.layout import Layout
@@ -34,6 +35,11 @@ MARKS = {
     "trn2": "o", "trn3": "s", "h100": "^", "gb200": "v", "b200": "<", "tpu-v5p": "D",
     "tpu-v7x": "P", "a100": "X",
 }  # fmt: skip
+HATCHES = {
+    "trn2": "", "trn3": "///", "h100": "", "gb200": "...", "b200": "\\\\\\",
+    "tpu-v5p": "", "tpu-v7x": "xx", "a100": "---",
+}  # fmt: skip
+"""Of bars, which grey print would else not tell apart."""
 LABELS = {
     "trn2": "Trn2", "trn3": "Trn3", "h100": "H100", "gb200": "GB200", "b200": "B200",
     "tpu-v5p": "TPU v5p", "tpu-v7x": "TPU v7x", "a100": "A100",
@@ -212,8 +218,13 @@ def publish(
 
 def save(figure: Any, folder: Path, name: str) -> None:
     """Write a figure as PNG and SVG."""
-    for kind in ("png", "svg"):
-        figure.savefig(folder / f"{name}.{kind}", dpi=160, bbox_inches="tight")
+    import matplotlib
+
+    figure.savefig(folder / f"{name}.png", dpi=160, bbox_inches="tight")
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(
+            folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None}
+        )
 
 
 def size_axis(axis: Any, chips: Sequence[int]) -> None:
@@ -223,6 +234,7 @@ def size_axis(axis: Any, chips: Sequence[int]) -> None:
     axis.set_xscale("log", base=2)
     axis.set_xticks(chips)
     axis.set_xticklabels(tick_labels(chips), rotation=45, ha="right")
+    axis.set_axisbelow(True)
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(True, alpha=0.3)
     for side in ("top", "right"):
@@ -244,10 +256,10 @@ def tick_labels(chips: Sequence[int]) -> list[str]:
 def short(count: float) -> str:
     """Write a number of chips.
 
-    >>> short(64), short(131072)
-    ('64', '131k')
+    >>> short(64), short(65536), short(131072)
+    ('64', '64k', '131k')
     """
-    return f"{count:g}" if count < 1000 else f"{count / 1000:.0f}k"
+    return chips_label(count)
 
 
 def parser(name: str, text: str) -> argparse.ArgumentParser:

@@ -109,33 +109,42 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
 
     models = list(dict.fromkeys(row["model"] for row in rows))
     names = list(dict.fromkeys(row["platform"] for row in rows))
-    figure = Figure(figsize=(8.8, 3.7))
-    axes = figure.subplots(1, 2)
+    against = study.LABELS[_base(rows)]
+    figure = Figure(figsize=(max(8.8, 2.6 * len(models) + 1.6), 3.7))
+    axes = figure.subplots(1, 2, sharey=True)
     for axis, basis in zip(axes, ("power", "cost"), strict=True):
         for at, name in enumerate(names):
             for k, model in enumerate(models):
                 row = _one(rows, model, basis, name)
-                base = _one(rows, model, basis, "h100")
+                base = _one(rows, model, basis, _base(rows))
                 if row is None or base is None:
                     continue
                 x = k + (at - (len(names) - 1) / 2) * 0.15
                 value = row["tokens_per_s"] / base["tokens_per_s"]
                 ends = np.array([[row["low"]], [row["high"]]]) / base["tokens_per_s"]
                 axis.bar(x, value, 0.14, color=study.COLOURS[name],
+                         hatch=study.HATCHES[name], edgecolor="white", linewidth=0,
                          yerr=np.abs(ends - value), error_kw={"lw": 1, "capsize": 2},
                          label=study.LABELS[name] if k == 0 else None)  # fmt: skip
         axis.axhline(1.0, color="black", linewidth=0.8)
         axis.set_xticks(range(len(models)))
-        axis.set_xticklabels(models)
+        axis.set_xticklabels(models, fontsize=9)
+        axis.set_axisbelow(True)
         axis.set_title(f"equal {basis}", fontsize=10)
         axis.grid(True, axis="y", alpha=0.3)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
-    axes[0].set_ylabel("tokens a second, against H100")
+    axes[0].set_ylabel(f"tokens a second, against {against}\n(90 % interval)")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=5, loc="lower center", frameon=False,
                   bbox_to_anchor=(0.5, -0.08))  # fmt: skip
     study.save(figure, folder, "trainium_vs_gpu")
+
+
+def _base(rows: list[dict[str, Any]]) -> str:
+    """Tell what to compare with: H100, or the first platform where it wasn't asked."""
+    names = [row["platform"] for row in rows]
+    return "h100" if "h100" in names else names[0]
 
 
 def _one(
@@ -149,16 +158,16 @@ def _one(
 
 def answer(rows: list[dict[str, Any]]) -> str:
     """Say in words who wins, on what basis, and how sure that is."""
-    parts = []
+    parts, against = [], _base(rows)
     for name in dict.fromkeys(row["platform"] for row in rows):
-        if name == "h100":
+        if name == against:
             continue
         for basis in ("power", "cost"):
             ratio, low, high = [], [], []
             for model in dict.fromkeys(row["model"] for row in rows):
                 mine, base = (
                     _one(rows, model, basis, name),
-                    _one(rows, model, basis, "h100"),
+                    _one(rows, model, basis, against),
                 )
                 if mine and base:
                     ratio.append(mine["tokens_per_s"] / base["tokens_per_s"])
@@ -170,8 +179,8 @@ def answer(rows: list[dict[str, Any]]) -> str:
                     f"({np.min(low):.2f} to {np.max(high):.2f})"
                 )
     return (
-        "Tokens against H100 (median over the models; the range holds both sides' "
-        "uncertainty): "
+        f"Tokens against {study.LABELS[against]} (median over the models; the range "
+        "holds both sides' uncertainty): "
         + "; ".join(parts)
         + ". Where a range holds 1, public facts do "
         "not decide. A platform without a bar at equal cost has no listed "

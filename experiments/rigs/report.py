@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fabricmodel import plots
+from fabricmodel.plots.figures import make_figure
 
 
 def write(folder: Path, result: dict[str, Any]) -> None:
@@ -79,24 +80,34 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 def figure(rows: Sequence[dict[str, Any]]) -> Any:
     """Draw the error of every predicted row, by topology."""
-    from matplotlib import pyplot
-
     shown = [row for row in rows if row["predicted_us"] and row["conclusive"]]
     names = list(dict.fromkeys(row["topology"] for row in shown))
-    drawn, axes = pyplot.subplots(figsize=(1.5 + 0.85 * len(names), 4.0))
+    drawn = make_figure(1.5 + 0.85 * len(names), 4.4)
+    axes = drawn.subplots()
     for at, name in enumerate(names):
         part = [row for row in shown if row["topology"] == name]
         errors = [100.0 * (r["predicted_us"] / r["time_us"] - 1.0) for r in part]
         spread = np.linspace(-0.3, 0.3, len(part))
         held_out = part[0]["held_out"]
         axes.scatter(
-            at + spread, errors, s=10, linewidths=0.8,
+            at + spread, errors, s=6, linewidths=0.6, alpha=0.6,
             facecolors="#0b5394" if held_out else "none", edgecolors="#0b5394",
         )  # fmt: skip
     axes.axhline(0.0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_ylabel("predicted against measured, %")
+    axes.set_ylabel("predicted against measured (%)")
+    _tame(axes, [100.0 * (r["predicted_us"] / r["time_us"] - 1.0) for r in shown])
     axes.set_title("Open: fitted rings. Filled: predicted topologies.", fontsize=10)
     axes.grid(axis="y", linewidth=0.4)
-    drawn.tight_layout()
     return drawn
+
+
+def _tame(axes: Any, errors: Sequence[float]) -> None:
+    """Plain up to 10 %, logarithmic beyond: one odd row must not flatten the rest."""
+    low, high = min(-11.0, 1.3 * min(errors)), max(11.0, 1.3 * max(errors))
+    axes.set_yscale("symlog", linthresh=10.0, linscale=1.5)
+    axes.set_ylim(low, high)
+    ticks = [-10, -5, -2, 0, 2, 5, 10, *(-20, 20), *(-50, 50), *(-100, 100), 200, 500]
+    shown = sorted(tick for tick in ticks if low <= tick <= high)
+    axes.set_yticks(shown, [f"{tick:+d}" if tick else "0" for tick in shown])
+    axes.set_yticks([], minor=True)

@@ -100,6 +100,8 @@ _LINES = {
 
 def figure(found: Mapping[str, Any]) -> Figure:
     """Draw nanoseconds a case of one formula against the cases of a call."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     drawn = make_figure(6.4, 4.2)
     axes = drawn.subplots()
     rows = found["ring_seconds"]
@@ -110,8 +112,12 @@ def figure(found: Mapping[str, Any]) -> Figure:
             color=look.colour, linestyle=look.style, marker=look.marker, markersize=4,
         )  # fmt: skip
     axes.set_xscale("log", base=2)
+    axes.set_xticks(cases, [f"{count:,}" for count in cases])
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     dress(axes, "one ring all_reduce, counts x prices")
-    label(axes, "cases of one call", "ns a case")
+    label(axes, "cases of one call (count)", "time of a case (ns)")
     legend_below(drawn, axes.get_lines())
     return drawn

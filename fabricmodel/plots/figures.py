@@ -124,7 +124,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put one legend for all panels under them, in as few even rows as fit."""
     width = figure.get_size_inches()[0]
     longest = max(len(str(handle.get_label())) for handle in handles)
-    room = max(1, int(width / (0.07 * longest + 0.65)))
+    room = max(1, int(width / (0.06 * longest + 0.65)))
     rows = math.ceil(len(handles) / room)
     figure.legend(
         handles=handles,

@@ -91,7 +91,7 @@ def rank_looks(ranks: list[int]) -> dict[int, figures.Look]:
     figures.make_figure(1, 1)  # says so if matplotlib is missing
     from matplotlib import colormaps, colors
 
-    shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(ranks)))
+    shades = colormaps["viridis"](np.linspace(0.0, 0.75, len(ranks)))
     return {
         count: figures.Look(colors.to_hex(shade), "-", marker)
         for count, shade, marker in zip(ranks, shades, MARKERS, strict=False)

@@ -10,6 +10,7 @@ import polars as pl
 from fabricmodel.plots import figures, frames, ticks
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANELS = 9
@@ -42,12 +43,11 @@ def regret(rows: pl.DataFrame) -> Figure:
     figure = figures.make_figure(width, 3.0 * down + 0.7)
     grid = figure.subplots(down, columns, squeeze=False, sharey=True)
     shown = [
-        ("default_over_best", "library's default", figures.LOOKS[1]),
-        ("chosen_over_best", "exported choice", figures.LOOKS[0]),
+        ("default_over_best", "library's default", figures.LOOKS[1], 6.5),
+        ("chosen_over_best", "exported choice", figures.LOOKS[0], 4.0),
     ]
-    most = max(
-        float(rows[name].drop_nulls().max() or 1.0)  # pyright: ignore[reportArgumentType]
-        for name, _, _ in shown
+    reach = _reach(
+        [each for name, *_ in shown for each in rows[name].drop_nulls().to_list()]
     )
     for index, axes in enumerate(grid.ravel()):
         if index >= len(names):
@@ -55,23 +55,23 @@ def regret(rows: pl.DataFrame) -> Figure:
             continue
         mine = rows.filter(collective=names[index])
         axes.axhline(1.0, color=figures.GREY, linewidth=0.8)
-        for name, words, look in shown:
+        for name, words, look, big in shown:
             points = mine.filter(pl.col(name).is_not_null())
             axes.plot(
                 points["size_bytes"],
                 points[name],
                 linestyle="none",
                 marker=look.marker,
-                markersize=4.5,
+                markersize=big,
                 color=look.colour,
-                markerfacecolor="white" if name.startswith("default") else look.colour,
+                markerfacecolor="none" if name.startswith("default") else look.colour,
                 label=words,
             )
         figures.dress(axes, names[index].replace("_", " "))
         ticks.size_axis(axes, rows["size_bytes"], (width - 0.9) / columns - 0.6)
         axes.set_yscale("log")
-        axes.set_ylim(0.93, max(1.3, most * 1.15))
-        _ratio_ticks(axes, max(1.3, most * 1.15))
+        axes.set_ylim(*reach)
+        _ratio_ticks(axes, *reach)
         figures.label(axes, x="size (bytes)")
         if index % columns == 0:
             figures.label(axes, y="time / best measured")
@@ -79,8 +79,14 @@ def regret(rows: pl.DataFrame) -> Figure:
     return figure
 
 
-def _ratio_ticks(axes, high: float) -> None:
+def _reach(ratios: list[float]) -> tuple[float, float]:
+    """Leave room round the ratios; a default may beat what is known, below 1."""
+    return min(0.93, min(ratios) / 1.08), max(1.3, max(ratios) * 1.15)
+
+
+def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
     fine = [1.0, 1.05, 1.1, 1.2, 1.3, 1.5] if high < 1.8 else [1.0, 1.2, 1.5, 2, 3, 5]
-    shown = [v for v in [*fine, 10.0, 20.0, 50.0, 100.0] if v <= high]
+    every = [0.1, 0.2, 0.5, 0.7, 0.85, *fine, 10.0, 20.0, 50.0, 100.0]
+    shown = [v for v in every if low <= v <= high]
     axes.set_yticks(shown, [f"{value:g}" for value in shown])
     axes.set_yticks([], minor=True)
