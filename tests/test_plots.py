@@ -261,7 +261,7 @@ def test_shares_of_more_than_the_whole_are_refused():
     rows = share_rows().with_columns(share=pl.lit(0.5))
     with pytest.raises(FabricModelError, match=r"add up to 1\.5"):
         plots.shares(rows)
-    with pytest.raises(FabricModelError, match="share holds 2"):
+    with pytest.raises(FabricModelError, match="add up to 6"):
         plots.shares(rows.with_columns(share=pl.lit(2.0)))
 
 
@@ -348,3 +348,29 @@ def test_without_matplotlib_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(FabricModelError, match=r"fabricmodel\[experiments\]"):
         reliability()
+
+
+def test_a_default_that_beats_the_best_known_one_is_not_cut_off():
+    rows = pl.DataFrame(
+        {
+            "collective": "all_reduce",
+            "size_bytes": [KIB, MIB],
+            "chosen_over_best": [1.0, 1.1],
+            "default_over_best": [0.4, None],
+        }
+    )
+    figure = plots.regret(rows)
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.4 and high > 1.1
+    assert "0.5" in tick_labels(figure.axes[0].yaxis)
+
+
+def test_a_term_that_shortens_the_time_hangs_below_zero():
+    rows = share_rows(2).with_columns(
+        share=pl.when(term="term 0").then(-0.25).otherwise(1.25)
+    )
+    low, high = plots.shares(rows).axes[0].get_ylim()
+    assert low <= -25 and high >= 125
+    assert plots.shares(share_rows(2)).axes[0].get_ylim() == (0, 100)
+    with pytest.raises(FabricModelError, match="share holds nan"):
+        plots.shares(rows.with_columns(share=pl.lit(math.nan)))

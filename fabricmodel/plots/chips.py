@@ -164,11 +164,13 @@ def shares(rows: pl.DataFrame) -> Figure:
 
     Stacked areas, the largest term at the bottom; a panel for each collective
     (across, up to 4) and each fabric and size (down, up to 4 together). Of more than
-    10 terms the smallest are merged into "other".
+    10 terms the smallest are merged into "other". What shortens the time, as a
+    correction may, hangs below 0, and the rest then reaches beyond 100.
 
     Args:
       rows: columns ``fabric``, ``collective``, ``size_bytes``, ``chips``, ``term``
-        and ``share``, from 0 to 1; a term that a number of chips lacks counts as 0.
+        and ``share`` of the time, 1 in all; a term that a number of chips lacks counts
+        as 0.
 
     Raises:
       FabricModelError: if rows or columns are missing, too many for one figure, or
@@ -180,7 +182,7 @@ def shares(rows: pl.DataFrame) -> Figure:
         rows,
         labels=("fabric", "collective", "term"),
         positive=("size_bytes", "chips"),
-        fractions=("share",),
+        finite=("share",),
     )
     case = ["fabric", "collective", "size_bytes", "chips"]
     whole = rows.group_by(case).agg(pl.col("share").sum())["share"].max()
@@ -210,7 +212,7 @@ def shares(rows: pl.DataFrame) -> Figure:
             figures.say_nothing_here(axes)
         else:
             _stack(axes, shown, terms)
-    grid[0, 0].set_ylim(0, 100)
+    grid[0, 0].set_ylim(*_reach(rows))
     ticks.chips_axis(grid[0, 0], rows["chips"], inches)
     low, high = rows["chips"].min(), rows["chips"].max()
     if low != high:
@@ -225,7 +227,7 @@ def shares(rows: pl.DataFrame) -> Figure:
 
 def _merge_small(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Keep the terms with the most of all time, at most 10 with "other"; sort them."""
-    sums = rows.group_by("term").agg(pl.col("share").sum())
+    sums = rows.group_by("term").agg(pl.col("share").abs().sum())
     terms = sums.sort(["share", "term"], descending=[True, False])["term"].to_list()
     named = [term for term in terms if term != "other"]
     if len(terms) > TERMS:
@@ -235,6 +237,17 @@ def _merge_small(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     return merged, named + ["other"] * (len(named) < len(terms))
 
 
+def _reach(rows: pl.DataFrame) -> tuple[float, float]:
+    """Tell from where to where the stacks reach, in percent."""
+    case = ["fabric", "collective", "size_bytes", "chips"]
+    share = 100.0 * pl.col("share")
+    ends = rows.group_by(case).agg(
+        low=share.clip(upper_bound=0.0).sum(), high=share.clip(lower_bound=0.0).sum()
+    )
+    low, high = ends["low"].to_numpy().min(), ends["high"].to_numpy().max()
+    return min(1.05 * float(low), 0.0), 100.0 if high < 100.2 else 1.02 * float(high)
+
+
 def _stack(axes: Axes, rows: pl.DataFrame, terms: list[str]) -> None:
     x = np.unique(rows["chips"].to_numpy()).astype(float)
     table = np.zeros((len(terms), len(x)))
@@ -242,10 +255,13 @@ def _stack(axes: Axes, rows: pl.DataFrame, terms: list[str]) -> None:
         table[terms.index(term), np.searchsorted(x, chips)] += 100 * share
     if len(x) == 1:  # a bar, for want of an area
         x, table = x * [math.sqrt(0.5), math.sqrt(2)], np.repeat(table, 2, axis=1)
-    tops = np.cumsum(table, axis=0)
-    for term, top, part in zip(terms, tops, table, strict=True):
-        if part.any():
-            axes.fill_between(x, top - part, top, **_area(terms, term))
+    for signed in (np.maximum(table, 0.0), np.minimum(table, 0.0)):
+        ends = np.cumsum(signed, axis=0)
+        for term, end, part in zip(terms, ends, signed, strict=True):
+            if part.any():
+                axes.fill_between(x, end - part, end, **_area(terms, term))
+    if (table < 0).any():
+        axes.axhline(0, color="black", linewidth=0.8)
 
 
 def _area(terms: list[str], term: str) -> dict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ SHOWN = {"clique": 8, "ring": 10, "line": 6, "switch": 6}
 SIDE = {2: 5, 3: 3}  # of a torus, by its sides
 MEMBER, DARK, WIRE, BAR = "#56B4E9", "#0072B2", "#888888", "#E69F00"
 PITCH, INCHES = 1.5, 1.55  # between panels, and of a unit on paper
+LINE = 0.125  # between lines of writing
 
 _KEY = (
     "A panel is the dark member of the next.",
@@ -63,11 +65,14 @@ def fabric_diagram(fabric: Fabric, title: str = "") -> Figure:
             )
     groups = _groups(fabric.levels)
     width = max(PITCH * len(groups) + 0.1, 2.3)
-    figure = make_figure(INCHES * width, INCHES * 2.1)
+    key = -0.26 - LINE * max(len(_words(group)) for group in groups)
+    head = textwrap.wrap(title or fabric.name, int(INCHES * width / 0.078))
+    top = 1.1 + LINE * len(head)
+    figure = make_figure(INCHES * width, INCHES * (top - key + 0.24))
     axes = figure.add_subplot()
-    axes.set(xlim=(-0.3, width - 0.3), ylim=(-0.96, 1.04), aspect="equal")
+    axes.set(xlim=(-0.3, width - 0.3), ylim=(key - 0.16, top), aspect="equal")
     axes.axis("off")
-    axes.set_title(title or fabric.name, fontsize=FONT + 2, loc="left")
+    axes.text(-0.2, 1.08, "\n".join(head), fontsize=FONT + 2, va="bottom")
     for at, group in enumerate(groups):
         left = PITCH * at
         dark = _panel(axes, group, left)
@@ -76,9 +81,7 @@ def fabric_diagram(fabric: Fabric, title: str = "") -> Figure:
             _zoom(axes, left - PITCH + 1.0, dark)
         _write(axes, group, left)
     for at, line in enumerate(_KEY):
-        axes.text(
-            0.0, -0.8 - 0.09 * at, line, fontsize=FONT - 1.5, color=GREY, va="top"
-        )
+        axes.text(0.0, key - 0.09 * at, line, fontsize=FONT - 1.5, color=GREY, va="top")
     return figure
 
 
@@ -134,7 +137,8 @@ def _torus(axes: Axes, group: list[Level], left: float) -> Place:
     counts = [int(float(level.members)) for level in group]
     shape = [min(count, most) for count in counts] + [1] * (3 - len(group))
     depth = shape[2] - 1
-    room, lean = (0.74, (0.0, 0.0)) if not depth else (0.48, (0.26, 0.2))
+    # The layers of three dimensions lean so that none hides another's members.
+    room, lean = (0.74, (0.0, 0.0)) if not depth else (0.42, (0.315, 0.2))
     steps = [room / max(shape[i] - 1, 1) for i in (0, 1)]
     origin = (left + (1 - room - lean[0]) / 2, (1 - room - lean[1]) / 2)
     if shape[1] == 1:
@@ -270,10 +274,9 @@ def _zoom(axes: Axes, right: float, dark: Place) -> None:
         )
 
 
-def _write(axes: Axes, group: list[Level], left: float) -> None:
-    """Say what a panel shows, under it."""
+def _words(group: list[Level]) -> list[str]:
+    """Say what a panel shows: shape, links, and what a round takes."""
     sides = " x ".join(f"{float(level.members):,.0f}" for level in group)
-    names = ", ".join(level.name for level in group)
     _, _, links, bandwidth, latency = group[0].words()
     if len(group) > 1:
         shape = f"{sides} {'torus' if all(map(_closes, group)) else 'mesh'}"
@@ -282,15 +285,20 @@ def _write(axes: Axes, group: list[Level], left: float) -> None:
             shape = f"{sides}, {' and '.join(some)} close{'s' * (len(some) == 1)}"
     else:
         shape = group[0].words()[1]
-    lines = [shape, f"{links}, {bandwidth}", *latency.split(", ")]
+    return [shape, f"{links}, {bandwidth}", *latency.split(", ")]
+
+
+def _write(axes: Axes, group: list[Level], left: float) -> None:
+    """Name a panel's levels, and write what it shows, under it."""
+    names = ", ".join(level.name for level in group)
     middle = left + 0.5
     axes.text(
         middle, -0.07, names, fontsize=FONT + 1, ha="center", va="top", weight="bold"
     )
-    for at, line in enumerate(lines):
+    for at, line in enumerate(_words(group)):
         axes.text(
             middle,
-            -0.22 - 0.125 * at,
+            -0.22 - LINE * at,
             line,
             fontsize=FONT,
             color="black" if at < 2 else GREY,

@@ -17,16 +17,19 @@ def check_rows(
     labels: Iterable[str],
     positive: Iterable[str] = (),
     fractions: Iterable[str] = (),
+    finite: Iterable[str] = (),
 ) -> None:
     """Refuse a table without rows, without a column, or with a value no axis takes.
 
-    Labels have no gaps; positive columns stand on log axes; fractions are 0 to 1.
+    Labels have no gaps; positive columns stand on log axes; fractions are 0 to 1;
+    finite columns may hold any number.
 
     Raises:
       FabricModelError: with the column, and the first value that can't be drawn.
     """
     labels, positive, fractions = tuple(labels), tuple(positive), tuple(fractions)
-    wanted = (*labels, *positive, *fractions)
+    finite = tuple(finite)
+    wanted = (*labels, *positive, *fractions, *finite)
     missing = [name for name in wanted if name not in rows.columns]
     if missing:
         raise FabricModelError(
@@ -36,7 +39,7 @@ def check_rows(
         )
     if rows.is_empty():
         raise FabricModelError(place, "there are no rows to draw", "Give at least one")
-    for name in (*positive, *fractions):
+    for name in (*positive, *fractions, *finite):
         if not rows[name].dtype.is_numeric():
             raise FabricModelError(
                 place,
@@ -54,6 +57,7 @@ def check_rows(
             (name, ~column(name).is_between(0, 1), "a number from 0 to 1")
             for name in fractions
         ),
+        *((name, ~column(name).is_finite(), "a finite number") for name in finite),
     ]
     for name, refused, remedy in refusals:
         wrong = rows.filter(refused.fill_null(True))

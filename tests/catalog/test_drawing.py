@@ -77,3 +77,19 @@ def test_experiment(tmp_path, capsys):
     assert main(["hgx-h100", "--chips", "9", "--out", str(tmp_path / "no")]) == 2
     assert "Ask for 8 or 16" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("name", ["fugaku", "gb200-nvl72-nvls"])
+def test_a_long_title_stays_on_the_page(name):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    title = "One rank a node on the logical torus that six dimensions make"
+    figure = plots.fabric_diagram(load_fabric(name), title)
+    FigureCanvasAgg(figure).draw()
+    (head,) = [
+        text
+        for text in figure.axes[0].texts
+        if text.get_text().replace("\n", " ") == title
+    ]
+    box = head.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
