@@ -66,13 +66,16 @@ def fabric_diagram(fabric: Fabric, title: str = "") -> Figure:
     groups = _groups(fabric.levels)
     width = max(PITCH * len(groups) + 0.1, 2.3)
     key = -0.26 - LINE * max(len(_words(group)) for group in groups)
-    head = textwrap.wrap(title or fabric.name, int(INCHES * width / 0.078))
+    head = textwrap.wrap(title or fabric.name, int(INCHES * width / 0.076))
     top = 1.1 + LINE * len(head)
-    figure = make_figure(INCHES * width, INCHES * (top - key + 0.24))
+    edge = 0.15  # inches that the layout keeps clear, both sides together
+    unit = INCHES - edge / width
+    figure = make_figure(INCHES * width, unit * (top - key + 0.16) + edge)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.3, width - 0.3), ylim=(key - 0.16, top), aspect="equal")
     axes.axis("off")
-    axes.text(-0.2, 1.08, "\n".join(head), fontsize=FONT + 2, va="bottom")
+    title_font = {"fontsize": FONT + 2, "va": "bottom", "in_layout": False}
+    axes.text(-0.2, 1.08, "\n".join(head), **title_font)
     for at, group in enumerate(groups):
         left = PITCH * at
         dark = _panel(axes, group, left)
