@@ -12,7 +12,7 @@ from rich.table import Table
 import fabricmodel as fm
 from experiments.output import machine, size, span
 from experiments.scaling.fits import Fit
-from fabricmodel.fitting.parameters import FACTOR_KINDS
+from fabricmodel.fabric import is_factor
 
 _SHOWN_CHIPS = (16.0, 1024.0, 16_384.0, 131_072.0)
 
@@ -123,7 +123,7 @@ def _informed_line(fit: Fit) -> list[str]:
     known = {
         name: share
         for name, share in fit.model.informed().items()
-        if not name.endswith(FACTOR_KINDS)
+        if not is_factor(name)
     }
     taught = [f"{name} {share:.0%}" for name, share in known.items() if share > 0.5]
     silent = [name for name, share in known.items() if share < 0.1]

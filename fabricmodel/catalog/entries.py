@@ -35,7 +35,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES, algorithms, known_names
+from fabricmodel.algorithms.registry import (
+    ALGORITHMS,
+    COLLECTIVES,
+    algorithms,
+    known_names,
+)
 from fabricmodel.catalog.figures import (
     Figure,
     citation,
@@ -190,9 +195,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         name=name,
         strategies=strategies,
         protocols=protocols,
-        switches=_switches(
-            merged.get("switches", []), levels, figures, cited, where
-        ),
+        switches=_switches(merged.get("switches", []), levels, figures, cited, where),
         levels=tuple(levels),
         launch_s=dict.fromkeys(COLLECTIVES, launch),
         factors=Factors(names=tuple(factors), values=tuple(factors.values())),
