@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fabricmodel._files import whole_file
+
 
 def machine() -> dict[str, str]:
     """Describe versions and machine, to stand beside every published number."""
@@ -35,15 +37,12 @@ def _version(package: str) -> str:
 def write_json(path: Path, data: Any) -> None:
     """Write a file in one step: it is there whole, or as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1, allow_nan=False)
-            file.write("\n")
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with (
+        whole_file(path) as scratch,
+        scratch.open("w", encoding="utf-8") as file,
+    ):
+        json.dump(data, file, indent=1, allow_nan=False)
+        file.write("\n")
 
 
 @contextlib.contextmanager
