@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
 from experiments.output import machine, write_json
+from experiments.scores import line, score_rows
 from fabricmodel.fitting.recognise import recognise
 
 
@@ -63,25 +63,8 @@ def split(
 
 def score(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Summarise predicted rows; None where there are none."""
-    known = [row for row in rows if row["predicted_us"] is not None]
-    if not known:
-        names = ("median_abs_rel_err", "mean_abs_rel_err", "p90_abs_rel_err")
-        empty = dict.fromkeys((*names, "coverage_90", "median_interval_ratio"))
-        return {"n": 0, "ranks": [], **empty}
-    time, guess, low, high = (
-        np.array([row[key] for row in known])
-        for key in ("time_us", "predicted_us", "lo_us", "hi_us")
-    )
-    error = np.abs(guess / time - 1.0)
-    return {
-        "n": len(known),
-        "ranks": sorted({int(row["ranks"]) for row in known}),
-        "median_abs_rel_err": float(np.median(error)),
-        "mean_abs_rel_err": float(np.mean(error)),
-        "p90_abs_rel_err": float(np.quantile(error, 0.9)),
-        "coverage_90": float(np.mean((low <= time) & (time <= high))),
-        "median_interval_ratio": float(np.median(high / low)),
-    }
+    names = ("time_us", "predicted_us", "lo_us", "hi_us")
+    return score_rows(rows, names, "ranks", "ranks")
 
 
 def run(groups: list[Group], console: Console) -> dict[str, Any]:
@@ -179,20 +162,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     write_json(options.json, result)
     for name in ("fit", "held_out"):
-        console.print(f"{name}: {_line(result[name])}", highlight=False)
+        console.print(f"{name}: {line(result[name], 'ranks')}", highlight=False)
     return 0
-
-
-def _line(found: dict[str, Any]) -> str:
-    if not found["n"]:
-        return "no rows"
-    return (
-        f"{found['n']} rows, {min(found['ranks'])} to {max(found['ranks'])} ranks: "
-        f"median error {found['median_abs_rel_err']:.1%}, "
-        f"mean {found['mean_abs_rel_err']:.1%}, "
-        f"90 % interval covers {found['coverage_90']:.0%}, "
-        f"{found['median_interval_ratio']:.2f}x wide"
-    )
 
 
 if __name__ == "__main__":
