@@ -18,14 +18,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 import fabricmodel as fm
-from experiments.output import duration, machine, size, whole_folder
+from experiments.output import duration, machine, markdown_table, size, whole_folder
 from fabricmodel.fitting.fit import prior_model
 from fabricmodel.fitting.recognise import recognise
 from fabricmodel.health import Evidence, Point, Verdict, gather, judge
@@ -232,22 +231,14 @@ def _report(
         "is what healthy machines of published logs show, `limit` what one in 200 of "
         "them exceeds. Sizes between the two are shown and not judged.\n"
     )
-    _markdown(say, _FINDINGS, [_finding_cells(one) for one in found])
+    say(markdown_table(_FINDINGS, [_finding_cells(one) for one in found]) + "\n")
     say("## Every size\n")
-    _markdown(say, _COLUMNS, [_point_cells(point) for point in points])
+    say(markdown_table(_COLUMNS, [_point_cells(point) for point in points]) + "\n")
     if times.set_aside:
         say(f"## Set aside ({len(times.set_aside)})\n")
         for row in times.set_aside:
             say(f"- {row}")
     return text.getvalue()
-
-
-def _markdown(say: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    say(f"| {' | '.join(head)} |")
-    say(f"|{'---|' * len(head)}")
-    for row in rows:
-        say(f"| {' | '.join(row)} |")
-    say()
 
 
 if __name__ == "__main__":

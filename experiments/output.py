@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,20 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             item.replace(folder / item.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def markdown_table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Write a table in Markdown, without a line end after the last row.
+
+    >>> print(markdown_table(["ranks", "time"], [[8, "12 us"]]))
+    | ranks | time |
+    |---|---|
+    | 8 | 12 us |
+    """
+    names = list(head)
+    body = [names, *([str(cell) for cell in row] for row in rows)]
+    first, *others = (f"| {' | '.join(cells)} |" for cells in body)
+    return "\n".join([first, f"|{'---|' * len(names)}", *others])
 
 
 def duration(seconds: float) -> str:

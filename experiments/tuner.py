@@ -26,7 +26,7 @@ import polars as pl
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments.output import machine, whole_folder
+from experiments.output import machine, markdown_table, whole_folder
 from experiments.tuning_export import export
 from experiments.tuning_regret import judge, split, summary
 from fabricmodel.tuning import LearnedCosts, write_rules
@@ -131,27 +131,34 @@ def _report(
     fitted: int,
     held: int,
 ) -> str:
+    head = (
+        "collective", "cells", "choice not measured", "median", "mean", "90 % below",
+        "within 2 %", "default, mean", "gain over default",
+    )  # fmt: skip
     lines = [
         "# What the exported choice costs over the best measured one",
         "",
         f"Learned from {fitted} runs; {held} were held out, and make {len(rows)} sizes "
         "and sets of ranks on which at least two known algorithms were measured.",
         "",
-        "| collective | cells | choice not measured | median | mean | 90 % below "
-        "| within 2 % | default, mean | gain over default |",
-        "|---|---|---|---|---|---|---|---|---|",
+        markdown_table(head, [_cells(one) for one in found]),
     ]
-    for one in found:
-        default = one["default_mean"]
-        gain = one["gain_over_default"]
-        lines.append(
-            f"| {one['collective']} | {one['cells']} | {one['not_measured']} | "
-            f"{one['median']:.1%} | "
-            f"{one['mean']:.1%} | {one['p90']:.1%} | {one['within_2_percent']:.0%} | "
-            f"{'' if default is None else f'{default:.1%}'} | "
-            f"{'' if gain is None else f'{gain:.1%}'} |"
-        )
     return "\n".join(lines) + "\n"
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    default, gain = one["default_mean"], one["gain_over_default"]
+    return [
+        one["collective"],
+        f"{one['cells']}",
+        f"{one['not_measured']}",
+        f"{one['median']:.1%}",
+        f"{one['mean']:.1%}",
+        f"{one['p90']:.1%}",
+        f"{one['within_2_percent']:.0%}",
+        "" if default is None else f"{default:.1%}",
+        "" if gain is None else f"{gain:.1%}",
+    ]
 
 
 if __name__ == "__main__":
