@@ -27,6 +27,7 @@ from rich.console import Console
 
 import fabricmodel as fm
 from experiments.output import machine, markdown_table, whole_folder
+from experiments.selection import add_options, select
 from experiments.tuning_export import export
 from experiments.tuning_regret import judge, split, summary
 from fabricmodel.tuning import LearnedCosts, write_rules
@@ -39,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m experiments.tuner",
         description="Which algorithm should the library run, and what does that gain?",
     )
-    parser.add_argument("--measurements", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--series", help="only this series of the table")
-    parser.add_argument("--collective", help="only this collective")
+    add_options(parser, "series", "collective")
     parser.add_argument("--without-notes", metavar="WORD", help="leave such rows out")
     parser.add_argument("--fit-max-ranks", type=float, metavar="N")
     parser.add_argument("--hold-out-sizes", action="store_true", help="every other one")
@@ -68,20 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _times(options: argparse.Namespace) -> fm.Measurements:
-    times = fm.read_measurements(*options.measurements)
-    chosen = {
-        key: getattr(options, key)
-        for key in ("series", "collective")
-        if getattr(options, key)
-    }
-    times = times.select(**chosen)
+    times = select(fm.read_measurements(*options.measurements), options)
     if options.without_notes:
         kept = ~times.frame["notes"].str.contains(options.without_notes, literal=True)
         times = times.filter(kept.to_numpy())
-    if not len(times):
-        raise fm.MeasurementError(
-            ", ".join(options.measurements), f"no row matches {chosen}", "Check them"
-        )
+        if not len(times):
+            raise fm.MeasurementError(
+                ", ".join(options.measurements),
+                f"every row says {options.without_notes!r} in its notes",
+                "Check --without-notes",
+            )
     return times
 
 

@@ -20,6 +20,7 @@ from rich.progress import track
 import fabricmodel as fm
 from experiments.output import machine, write_json
 from experiments.scores import line, score_rows
+from experiments.selection import add_options, select
 from fabricmodel.fitting.recognise import recognise
 
 
@@ -132,10 +133,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m experiments.validate",
         description="How well do small runs predict larger ones?",
     )
-    parser.add_argument("--measurements", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--series", help="only this series of the table")
-    parser.add_argument("--collective", help="only this collective")
-    parser.add_argument("--algorithm", help="only rows of this algorithm label")
+    add_options(parser, "series", "collective", "algorithm")
     parser.add_argument("--fit-max-ranks", type=float, required=True, metavar="N")
     parser.add_argument("--fabric", help="a catalogue name or a TOML file")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")
@@ -143,19 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         fabric = fm.load_fabric(options.fabric) if options.fabric else None
-        times = fm.read_measurements(*options.measurements)
-        chosen = {
-            key: getattr(options, key)
-            for key in ("series", "collective", "algorithm")
-            if getattr(options, key)
-        }
-        times = times.select(**chosen)
-        if not len(times):
-            raise fm.MeasurementError(
-                ", ".join(options.measurements),
-                f"no row matches {chosen}" if chosen else "no rows",
-                "Check --series, --collective and --algorithm",
-            )
+        times = select(fm.read_measurements(*options.measurements), options)
         result = run(split(times, options.fit_max_ranks, fabric), console)
     except fm.FabricModelError as error:
         console.print(f"[red]error:[/] {error}", highlight=False)
