@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from experiments.bound_check import Found, check
+from experiments.bounds.check import Found, check
 from experiments.output import machine, markdown_table, whole_folder, write_json
 from fabricmodel.algorithms.registry import every_algorithm
 

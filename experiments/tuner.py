@@ -28,8 +28,8 @@ from rich.console import Console
 import fabricmodel as fm
 from experiments.output import machine, markdown_table, whole_folder
 from experiments.selection import add_options, select
-from experiments.tuning_export import export
-from experiments.tuning_regret import judge, split, summary
+from experiments.tuning.export import export
+from experiments.tuning.regret import judge, split, summary
 from fabricmodel.tuning import LearnedCosts, write_rules
 from fabricmodel.tuning.rules import LIBRARY_NAMES
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
-from experiments.log_samples import RUINS, SAMPLES
+from experiments.logs.samples import RUINS, SAMPLES
 from fabricmodel.measurements import Measurements, NoUsableRow, SetAside
 from fabricmodel.measurements.evidence import Given
 

@@ -25,7 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.log_samples import SAMPLES, Sample
+from experiments.logs.samples import SAMPLES, Sample
 from fabricmodel.errors import MeasurementError
 from fabricmodel.measurements import COLLECTIVES, Measurements
 from fabricmodel.measurements.evidence import Given
