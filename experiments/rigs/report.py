@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.output import markdown_table
 from fabricmodel import plots
 
 
@@ -19,7 +20,7 @@ def write(folder: Path, result: dict[str, Any]) -> None:
 
 def _lines(result: dict[str, Any]) -> list[str]:
     lines = ["# A network whose truth is known", "", "## Prices", ""]
-    lines += _table(
+    lines.append(markdown_table(
         ("fabric", "price", "by", "fitted", "true", "unit", "error", "met"),
         [
             (
@@ -29,9 +30,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
             )
             for row in result["prices"]
         ],
-    )  # fmt: skip
+    ))  # fmt: skip
     lines += ["", "## Predicted topologies", ""]
-    lines += _table(
+    lines.append(markdown_table(
         ("rig", "topology", "cells", "median error", "p90", "90 % covers"),
         [
             (
@@ -41,7 +42,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
             )
             for row in result["topologies"]
         ],
-    )  # fmt: skip
+    ))  # fmt: skip
     if result["odd_links"]:
         lines += ["", "## Odd links", ""]
         lines += [
@@ -70,11 +71,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
         "",
     ]
     return lines
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(str(x) for x in row)} |" for row in rows]
 
 
 def figure(rows: Sequence[dict[str, Any]]) -> Any:
