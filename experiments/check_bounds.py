@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from experiments.bound_check import Found, check
-from experiments.output import machine, whole_folder, write_json
+from experiments.bounds.check import Found, check
+from experiments.output import machine, markdown_table, whole_folder, write_json
 from fabricmodel.algorithms.registry import every_algorithm
 
 
@@ -26,12 +26,13 @@ def report(found: list[Found]) -> str:
         "",
         f"{cases:,} cases of {len(found)} algorithms: {below} below the bound.",
         "",
-        "| algorithm | cases | below | least time / bound |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {f.name} | {f.cases:,} | {f.below} | {f.nearest:.4g} |"
-        for f in sorted(found, key=lambda f: f.nearest)
+        markdown_table(
+            ("algorithm", "cases", "below", "least time / bound"),
+            [
+                (f.name, f"{f.cases:,}", f.below, f"{f.nearest:.4g}")
+                for f in sorted(found, key=lambda f: f.nearest)
+            ],
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments import training_study as study
+from experiments.training import study
 from fabricmodel.training.tax import communication_tax
 
 PLATFORMS = ("trn2", "trn3", "h100", "gb200", "tpu-v5p", "tpu-v7x")

@@ -21,7 +21,14 @@ from rich.progress import track
 
 import fabricmodel as fm
 from experiments.astra.model import COLLECTIVES, NotModelled, bound, predict, question
-from experiments.output import duration, machine, size, whole_folder, write_json
+from experiments.output import (
+    duration,
+    machine,
+    markdown_table,
+    size,
+    whole_folder,
+    write_json,
+)
 
 COLUMNS = (
     "backend", "topology", "dims", "collective", "algorithm_per_dim", "size_bytes",
@@ -137,20 +144,24 @@ def extremes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table_of(rows: list[dict[str, Any]]) -> str:
     """Write extremes as a table in Markdown."""
-    lines = [
-        "| topology | algorithm | collective | size | contention | ASTRA-sim | bound "
-        "| ratio |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        shape = f"{row['topology'].replace('_', ' x ')} {row['dims']}"
-        lines.append(
-            f"| {shape} | {row['algorithm_per_dim'].replace('_', ', ')} "
-            f"| {row['collective']} | {size(float(row['size_bytes']))} "
-            f"| {row['contention']} | {duration(row['predicted_ns'] * 1e-9)} "
-            f"| {duration(row['bound_ns'] * 1e-9)} | {row['bound_ratio']:.3g} |"
+    head = (
+        "topology", "algorithm", "collective", "size", "contention", "ASTRA-sim",
+        "bound", "ratio",
+    )  # fmt: skip
+    cells = [
+        (
+            f"{row['topology'].replace('_', ' x ')} {row['dims']}",
+            row["algorithm_per_dim"].replace("_", ", "),
+            row["collective"],
+            size(float(row["size_bytes"])),
+            row["contention"],
+            duration(row["predicted_ns"] * 1e-9),
+            duration(row["bound_ns"] * 1e-9),
+            f"{row['bound_ratio']:.3g}",
         )
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return markdown_table(head, cells)
 
 
 def report(result: dict[str, Any]) -> str:

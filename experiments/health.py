@@ -18,14 +18,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 import fabricmodel as fm
-from experiments.output import duration, machine, size, whole_folder
+from experiments.output import duration, machine, markdown_table, size, whole_folder
+from experiments.selection import add_options, select
 from fabricmodel.fitting.fit import prior_model
 from fabricmodel.fitting.recognise import recognise
 from fabricmodel.health import Evidence, Point, Verdict, gather, judge
@@ -43,9 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Is this cluster as fast as its kind?",
         epilog="Exit status: 0 healthy, 1 unhealthy, 2 can't tell or bad input.",
     )
-    parser.add_argument("--measurements", nargs="+", required=True, metavar="LOG")
+    add_options(parser, "series")
     parser.add_argument("--fabric", help="a catalogue name or a TOML file")
-    parser.add_argument("--series", help="only this series of a table")
     parser.add_argument("--collective", help="only this one, or where a log is silent")
     parser.add_argument("--ranks", type=int, help="ranks, where a log doesn't say")
     parser.add_argument("--nodes", type=int, help="nodes, where a log doesn't say")
@@ -91,19 +90,7 @@ def _times(options: argparse.Namespace) -> fm.Measurements:
             nodes=options.nodes,
             collective=options.collective,
         )
-    chosen = {
-        key: getattr(options, key)
-        for key in ("series", "collective")
-        if getattr(options, key)
-    }
-    times = times.select(**chosen)
-    if not len(times):
-        raise fm.MeasurementError(
-            ", ".join(options.measurements),
-            f"no row matches {chosen}",
-            "Check --series and --collective",
-        )
-    return times
+    return select(times, options)
 
 
 def _bus_GBps(point: Point, seconds: float) -> float:
@@ -232,22 +219,14 @@ def _report(
         "is what healthy machines of published logs show, `limit` what one in 200 of "
         "them exceeds. Sizes between the two are shown and not judged.\n"
     )
-    _markdown(say, _FINDINGS, [_finding_cells(one) for one in found])
+    say(markdown_table(_FINDINGS, [_finding_cells(one) for one in found]) + "\n")
     say("## Every size\n")
-    _markdown(say, _COLUMNS, [_point_cells(point) for point in points])
+    say(markdown_table(_COLUMNS, [_point_cells(point) for point in points]) + "\n")
     if times.set_aside:
         say(f"## Set aside ({len(times.set_aside)})\n")
         for row in times.set_aside:
             say(f"- {row}")
     return text.getvalue()
-
-
-def _markdown(say: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    say(f"| {' | '.join(head)} |")
-    say(f"|{'---|' * len(head)}")
-    for row in rows:
-        say(f"| {' | '.join(row)} |")
-    say()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from experiments.output import machine, write_json
 from fabricmodel.fitting.fit import prior_model
 from fabricmodel.health import Surprise, gather
 
-MACHINES = Path(__file__).with_name("health_machines.csv")
+MACHINES = Path(__file__).with_name("data") / "health_machines.csv"
 _NORMAL = 1.4826  # standard deviations in a median absolute deviation
 _NOTHING = Surprise(bias=0.0, sd=0.0)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments import training_study as study
+from experiments.training import study
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.training.platforms import Platform, load_platform
 

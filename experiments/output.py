@@ -8,10 +8,12 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from fabricmodel._files import whole_file
 
 
 def machine() -> dict[str, str]:
@@ -35,15 +37,12 @@ def _version(package: str) -> str:
 def write_json(path: Path, data: Any) -> None:
     """Write a file in one step: it is there whole, or as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1, allow_nan=False)
-            file.write("\n")
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with (
+        whole_file(path) as scratch,
+        scratch.open("w", encoding="utf-8") as file,
+    ):
+        json.dump(data, file, indent=1, allow_nan=False)
+        file.write("\n")
 
 
 @contextlib.contextmanager
@@ -58,6 +57,20 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             item.replace(folder / item.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def markdown_table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Write a table in Markdown, without a line end after the last row.
+
+    >>> print(markdown_table(["ranks", "time"], [[8, "12 us"]]))
+    | ranks | time |
+    |---|---|
+    | 8 | 12 us |
+    """
+    names = list(head)
+    body = [names, *([str(cell) for cell in row] for row in rows)]
+    first, *others = (f"| {' | '.join(cells)} |" for cells in body)
+    return "\n".join([first, f"|{'---|' * len(names)}", *others])
 
 
 def duration(seconds: float) -> str:

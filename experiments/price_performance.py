@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments import training_study as study
+from experiments.training import study
 from fabricmodel.training.goodput import Reliability, best_interval_s, goodput
 from fabricmodel.training.price import (
     PriceList,

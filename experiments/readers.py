@@ -22,10 +22,10 @@ from typing import Any
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments.log_checks import check_folder, check_samples
-from experiments.log_fuzz import fuzz
-from experiments.log_samples import SAMPLES
-from experiments.log_speed import LEAST_MBps, speed
+from experiments.logs.checks import check_folder, check_samples
+from experiments.logs.fuzz import fuzz
+from experiments.logs.samples import SAMPLES
+from experiments.logs.speed import LEAST_MBps, speed
 from experiments.output import machine, write_json
 
 

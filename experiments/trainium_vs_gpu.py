@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments import training_study as study
+from experiments.training import study
 from fabricmodel.training.heat import AIR, LIQUID, node_power_W
 from fabricmodel.training.price import price_list
 

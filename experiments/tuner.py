@@ -26,9 +26,10 @@ import polars as pl
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments.output import machine, whole_folder
-from experiments.tuning_export import export
-from experiments.tuning_regret import judge, split, summary
+from experiments.output import machine, markdown_table, whole_folder
+from experiments.selection import add_options, select
+from experiments.tuning.export import export
+from experiments.tuning.regret import judge, split, summary
 from fabricmodel.tuning import LearnedCosts, write_rules
 from fabricmodel.tuning.rules import LIBRARY_NAMES
 
@@ -39,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m experiments.tuner",
         description="Which algorithm should the library run, and what does that gain?",
     )
-    parser.add_argument("--measurements", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--series", help="only this series of the table")
-    parser.add_argument("--collective", help="only this collective")
+    add_options(parser, "series", "collective")
     parser.add_argument("--without-notes", metavar="WORD", help="leave such rows out")
     parser.add_argument("--fit-max-ranks", type=float, metavar="N")
     parser.add_argument("--hold-out-sizes", action="store_true", help="every other one")
@@ -68,20 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _times(options: argparse.Namespace) -> fm.Measurements:
-    times = fm.read_measurements(*options.measurements)
-    chosen = {
-        key: getattr(options, key)
-        for key in ("series", "collective")
-        if getattr(options, key)
-    }
-    times = times.select(**chosen)
+    times = select(fm.read_measurements(*options.measurements), options)
     if options.without_notes:
         kept = ~times.frame["notes"].str.contains(options.without_notes, literal=True)
         times = times.filter(kept.to_numpy())
-    if not len(times):
-        raise fm.MeasurementError(
-            ", ".join(options.measurements), f"no row matches {chosen}", "Check them"
-        )
+        if not len(times):
+            raise fm.MeasurementError(
+                ", ".join(options.measurements),
+                f"every row says {options.without_notes!r} in its notes",
+                "Check --without-notes",
+            )
     return times
 
 
@@ -131,27 +126,34 @@ def _report(
     fitted: int,
     held: int,
 ) -> str:
+    head = (
+        "collective", "cells", "choice not measured", "median", "mean", "90 % below",
+        "within 2 %", "default, mean", "gain over default",
+    )  # fmt: skip
     lines = [
         "# What the exported choice costs over the best measured one",
         "",
         f"Learned from {fitted} runs; {held} were held out, and make {len(rows)} sizes "
         "and sets of ranks on which at least two known algorithms were measured.",
         "",
-        "| collective | cells | choice not measured | median | mean | 90 % below "
-        "| within 2 % | default, mean | gain over default |",
-        "|---|---|---|---|---|---|---|---|---|",
+        markdown_table(head, [_cells(one) for one in found]),
     ]
-    for one in found:
-        default = one["default_mean"]
-        gain = one["gain_over_default"]
-        lines.append(
-            f"| {one['collective']} | {one['cells']} | {one['not_measured']} | "
-            f"{one['median']:.1%} | "
-            f"{one['mean']:.1%} | {one['p90']:.1%} | {one['within_2_percent']:.0%} | "
-            f"{'' if default is None else f'{default:.1%}'} | "
-            f"{'' if gain is None else f'{gain:.1%}'} |"
-        )
     return "\n".join(lines) + "\n"
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    default, gain = one["default_mean"], one["gain_over_default"]
+    return [
+        one["collective"],
+        f"{one['cells']}",
+        f"{one['not_measured']}",
+        f"{one['median']:.1%}",
+        f"{one['mean']:.1%}",
+        f"{one['p90']:.1%}",
+        f"{one['within_2_percent']:.0%}",
+        "" if default is None else f"{default:.1%}",
+        "" if gain is None else f"{gain:.1%}",
+    ]
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
 from experiments.output import machine, write_json
+from experiments.scores import line, score_rows
+from experiments.selection import add_options, select
 from fabricmodel.fitting.recognise import recognise
 
 
@@ -63,25 +64,8 @@ def split(
 
 def score(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Summarise predicted rows; None where there are none."""
-    known = [row for row in rows if row["predicted_us"] is not None]
-    if not known:
-        names = ("median_abs_rel_err", "mean_abs_rel_err", "p90_abs_rel_err")
-        empty = dict.fromkeys((*names, "coverage_90", "median_interval_ratio"))
-        return {"n": 0, "ranks": [], **empty}
-    time, guess, low, high = (
-        np.array([row[key] for row in known])
-        for key in ("time_us", "predicted_us", "lo_us", "hi_us")
-    )
-    error = np.abs(guess / time - 1.0)
-    return {
-        "n": len(known),
-        "ranks": sorted({int(row["ranks"]) for row in known}),
-        "median_abs_rel_err": float(np.median(error)),
-        "mean_abs_rel_err": float(np.mean(error)),
-        "p90_abs_rel_err": float(np.quantile(error, 0.9)),
-        "coverage_90": float(np.mean((low <= time) & (time <= high))),
-        "median_interval_ratio": float(np.median(high / low)),
-    }
+    names = ("time_us", "predicted_us", "lo_us", "hi_us")
+    return score_rows(rows, names, "ranks", "ranks")
 
 
 def run(groups: list[Group], console: Console) -> dict[str, Any]:
@@ -149,10 +133,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m experiments.validate",
         description="How well do small runs predict larger ones?",
     )
-    parser.add_argument("--measurements", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--series", help="only this series of the table")
-    parser.add_argument("--collective", help="only this collective")
-    parser.add_argument("--algorithm", help="only rows of this algorithm label")
+    add_options(parser, "series", "collective", "algorithm")
     parser.add_argument("--fit-max-ranks", type=float, required=True, metavar="N")
     parser.add_argument("--fabric", help="a catalogue name or a TOML file")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")
@@ -160,39 +141,15 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         fabric = fm.load_fabric(options.fabric) if options.fabric else None
-        times = fm.read_measurements(*options.measurements)
-        chosen = {
-            key: getattr(options, key)
-            for key in ("series", "collective", "algorithm")
-            if getattr(options, key)
-        }
-        times = times.select(**chosen)
-        if not len(times):
-            raise fm.MeasurementError(
-                ", ".join(options.measurements),
-                f"no row matches {chosen}" if chosen else "no rows",
-                "Check --series, --collective and --algorithm",
-            )
+        times = select(fm.read_measurements(*options.measurements), options)
         result = run(split(times, options.fit_max_ranks, fabric), console)
     except fm.FabricModelError as error:
         console.print(f"[red]error:[/] {error}", highlight=False)
         return 2
     write_json(options.json, result)
     for name in ("fit", "held_out"):
-        console.print(f"{name}: {_line(result[name])}", highlight=False)
+        console.print(f"{name}: {line(result[name], 'ranks')}", highlight=False)
     return 0
-
-
-def _line(found: dict[str, Any]) -> str:
-    if not found["n"]:
-        return "no rows"
-    return (
-        f"{found['n']} rows, {min(found['ranks'])} to {max(found['ranks'])} ranks: "
-        f"median error {found['median_abs_rel_err']:.1%}, "
-        f"mean {found['mean_abs_rel_err']:.1%}, "
-        f"90 % interval covers {found['coverage_90']:.0%}, "
-        f"{found['median_interval_ratio']:.2f}x wide"
-    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import polars as pl
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments.output import machine, whole_folder, write_json
+from experiments.output import machine, markdown_table, whole_folder, write_json
 from experiments.validate import run, score, split
 from fabricmodel import plots
 
@@ -148,12 +148,8 @@ def coverage(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Write the scores as a Markdown table."""
-    names = list(lines[0])
-    shown = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for each in lines:
-        cells = [_cell(name, value) for name, value in each.items()]
-        shown.append("| " + " | ".join(cells) + " |")
-    return "\n".join(shown)
+    cells = [[_cell(name, value) for name, value in each.items()] for each in lines]
+    return markdown_table(lines[0], cells)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -23,7 +23,11 @@ from experiments.output import machine, write_json
 from experiments.rigs import compare, held_out
 from experiments.rigs.held_out import Prediction
 from experiments.rigs.table import read
+from experiments.scores import line
 from experiments.validate import score
+
+_SHOWN = ("n", "median_abs_rel_err", "p90_abs_rel_err", "coverage_90")
+"""What is said of each topology."""
 
 
 def rows_of(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
@@ -95,7 +99,8 @@ def _by_topology(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         ]
         found = held_out.errors(part)
         if found["n"]:
-            rows.append({"rig": rig, "topology": topology, **found})
+            shown = {key: found[key] for key in _SHOWN}
+            rows.append({"rig": rig, "topology": topology, **shown})
     return rows
 
 
@@ -123,8 +128,8 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         return 2
     write_json(options.json, result)
-    for line in summary(result):
-        console.print(line, highlight=False, soft_wrap=True)
+    for said in summary(result):
+        console.print(said, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -164,13 +169,7 @@ def summary(result: dict[str, Any]) -> list[str]:
     for name in ("fit", "held_out"):
         found = result[name]
         if found["n"]:
-            lines.append(
-                f"{name}: {found['n']} rows, "
-                f"median error {found['median_abs_rel_err']:.2%}, "
-                f"p90 {found['p90_abs_rel_err']:.2%}, "
-                f"90 % interval covers {found['coverage_90']:.0%}, "
-                f"{found['median_interval_ratio']:.2f}x wide"
-            )
+            lines.append(f"{name}: {line(found, 'ranks', digits=2)}")
     for reason, count in result["unpredicted"].items():
         lines.append(f"not predicted: {count} rows, {reason}")
     lines.append(f"inconclusive: {result['inconclusive_cells']} cells")

@@ -22,6 +22,7 @@ from rich.console import Console
 
 import fabricmodel as fm
 from experiments.output import machine, write_json
+from experiments.scores import line, score_rows
 from fabricmodel.training.fit import FittedTraining, Forecast, fit_runs
 from fabricmodel.training.runs import Run, read_runs
 
@@ -37,29 +38,8 @@ def split(runs: Sequence[Run], fit_max_chips: float) -> tuple[list[Run], list[Ru
 
 def score(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Summarise rows that have a prediction and a measured step; None for none."""
-    known = [
-        row
-        for row in rows
-        if row["predicted_step_s"] is not None and row["measured_step_s"] is not None
-    ]
-    if not known:
-        names = ("median_abs_rel_err", "mean_abs_rel_err", "p90_abs_rel_err")
-        empty = dict.fromkeys((*names, "coverage_90", "median_interval_ratio"))
-        return {"n": 0, "chips": [], **empty}
-    step, guess, low, high = (
-        np.array([row[key] for row in known], float)
-        for key in ("measured_step_s", "predicted_step_s", "lo_s", "hi_s")
-    )
-    error = np.abs(guess / step - 1.0)
-    return {
-        "n": len(known),
-        "chips": sorted({int(row["num_chips_used"]) for row in known}),
-        "median_abs_rel_err": float(np.median(error)),
-        "mean_abs_rel_err": float(np.mean(error)),
-        "p90_abs_rel_err": float(np.quantile(error, 0.9)),
-        "coverage_90": float(np.mean((low <= step) & (step <= high))),
-        "median_interval_ratio": float(np.median(high / low)),
-    }
+    names = ("measured_step_s", "predicted_step_s", "lo_s", "hi_s")
+    return score_rows(rows, names, "num_chips_used", "chips")
 
 
 def growth(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -214,7 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     write_json(options.json, result)
     for name in ("fit", "held_out"):
-        console.print(f"{name}: {_line(result[name])}", highlight=False)
+        console.print(f"{name}: {line(result[name], 'chips')}", highlight=False)
     if result["growth_median_error"] is not None:
         console.print(
             f"growth of {len(result['growth'])} weak-scaling series: median error "
@@ -224,18 +204,6 @@ def main(argv: list[str] | None = None) -> int:
     for reason, count in result["not_predicted"].items():
         console.print(f"not predicted: {count} rows, {reason}", highlight=False)
     return 0
-
-
-def _line(found: dict[str, Any]) -> str:
-    if not found["n"]:
-        return "no rows"
-    return (
-        f"{found['n']} rows, {min(found['chips'])} to {max(found['chips'])} chips: "
-        f"median error {found['median_abs_rel_err']:.1%}, "
-        f"90th percentile {found['p90_abs_rel_err']:.1%}, "
-        f"90 % interval covers {found['coverage_90']:.0%}, "
-        f"{found['median_interval_ratio']:.2f}x wide"
-    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from experiments.algorithm_page.curves import SIZES, curves
 from experiments.algorithm_page.drawing import draw
+from experiments.output import markdown_table
 from fabricmodel.algorithms.registry import Algorithm, every_algorithm
 
 FAMILIES = {
@@ -91,15 +92,15 @@ def pages() -> dict[str, str]:
 
 def _contents(table: list[tuple[str, str, str, Algorithm]]) -> list[str]:
     """List the names of each family and collective; automatic ones in bold."""
-    lines = ["| family | collective | algorithms |", "|---|---|---|"]
+    rows = []
     for family, collective in dict.fromkeys((f, c) for f, c, _, _ in table):
         names = ", ".join(
             f"**{name}**" if algorithm.automatic else name
             for f, c, name, algorithm in table
             if (f, c) == (family, collective)
         )
-        lines.append(f"| {family} | {collective} | {names} |")
-    return [*lines, ""]
+        rows.append((family, collective, names))
+    return [markdown_table(("family", "collective", "algorithms"), rows), ""]
 
 
 def _entry(name: str, algorithm: Algorithm, picture: str) -> list[str]:

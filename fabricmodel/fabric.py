@@ -24,6 +24,11 @@ LINK_PRICES = (
 """The learnable prices of a level; every one of them is at least zero."""
 
 
+FACTOR_KINDS = ("latency", "transfer", "choice")
+"""What a factor multiplies: an algorithm's or a protocol's latency, its bytes, or what
+its library takes it to cost."""
+
+
 @pytree
 class Level:
     """One dimension of a fabric: its shape and its prices.
@@ -148,6 +153,15 @@ class Factors:
 
     names: tuple[str, ...] = static(default=())
     values: tuple[float, ...] | np.ndarray | Array = ()
+
+
+def is_factor(name: str) -> bool:
+    """Whether a price's name is that of a factor.
+
+    >>> is_factor("neuronlink.mesh.latency"), is_factor("efa.round_s")
+    (True, False)
+    """
+    return name.rsplit(".", 1)[-1] in FACTOR_KINDS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

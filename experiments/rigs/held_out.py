@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
+from typing import Any
 
 from experiments.rigs.prices import Fit, can_count
 from experiments.rigs.regimes import choose
 from experiments.rigs.table import Cell, Fabric
+from experiments.scores import score
 
 RINGS = ("ring2", "ring3", "ring4")
 LEAST_CELLS = 5
@@ -141,20 +141,16 @@ def _predict(cell: Cell, fitted: Fit) -> Prediction:
     )
 
 
-def errors(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Summarise held-out, conclusive predictions; NaN where there are none."""
+def errors(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Score held-out, conclusive predictions; None where there are none."""
     chosen = [
         each
         for each in predictions
         if each.held_out and not each.reason and each.cell.conclusive
     ]
-    miss = [abs(each.median_s / each.cell.time_s - 1.0) for each in chosen]
-    inside = [each.low_s <= each.cell.time_s <= each.high_s for each in chosen]
-    if not chosen:
-        return {"n": 0}
-    return {
-        "n": len(chosen),
-        "median_abs_rel_err": float(np.median(miss)),
-        "p90_abs_rel_err": float(np.quantile(miss, 0.9)),
-        "coverage_90": float(np.mean(inside)),
-    }
+    return score(
+        [each.cell.time_s for each in chosen],
+        [each.median_s for each in chosen],
+        [each.low_s for each in chosen],
+        [each.high_s for each in chosen],
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.output import markdown_table
 from fabricmodel import plots
 from fabricmodel.plots.figures import make_figure
 
@@ -20,7 +21,7 @@ def write(folder: Path, result: dict[str, Any]) -> None:
 
 def _lines(result: dict[str, Any]) -> list[str]:
     lines = ["# A network whose truth is known", "", "## Prices", ""]
-    lines += _table(
+    lines.append(markdown_table(
         ("fabric", "price", "by", "fitted", "true", "unit", "error", "met"),
         [
             (
@@ -30,9 +31,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
             )
             for row in result["prices"]
         ],
-    )  # fmt: skip
+    ))  # fmt: skip
     lines += ["", "## Predicted topologies", ""]
-    lines += _table(
+    lines.append(markdown_table(
         ("rig", "topology", "cells", "median error", "p90", "90 % covers"),
         [
             (
@@ -42,7 +43,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
             )
             for row in result["topologies"]
         ],
-    )  # fmt: skip
+    ))  # fmt: skip
     if result["odd_links"]:
         lines += ["", "## Odd links", ""]
         lines += [
@@ -71,11 +72,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
         "",
     ]
     return lines
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(str(x) for x in row)} |" for row in rows]
 
 
 def figure(rows: Sequence[dict[str, Any]]) -> Any:

@@ -6,12 +6,12 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.progress import Progress
 
 import fabricmodel as fm
+from experiments.scores import score
 from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.recognise import recognise
 
@@ -47,21 +47,18 @@ class Fit:
     points: pl.DataFrame
     data_ends_chips: float
 
-    def errors(self) -> np.ndarray:
-        """Return the relative error of every row."""
-        ratio = self.points["predicted_s"] / self.points["measured_s"]
-        return np.abs(ratio.to_numpy() - 1.0)
-
     def summary(self) -> dict[str, Any]:
         """Say how the fit went, for the JSON and the report."""
-        errors, model = self.errors(), self.model
+        model = self.model
+        columns = ("measured_s", "predicted_s", "lo_s", "hi_s")
+        found = score(*(self.points[name].to_numpy() for name in columns))
         return {
             "fit": self.label,
             "fabric": model.fabric.name,
             "rows": model.seen.rows,
             "set_aside": len(self.times.set_aside),
-            "median_abs_rel_err": float(np.median(errors)),
-            "mean_abs_rel_err": float(np.mean(errors)),
+            "median_abs_rel_err": found["median_abs_rel_err"],
+            "mean_abs_rel_err": found["mean_abs_rel_err"],
             "converged": model.converged,
             "gradient_norm": model.solution.gradient_norm if model.solution else 0.0,
             "starts_agreeing": model.solution.agreeing if model.solution else 0,

@@ -10,9 +10,9 @@ import polars as pl
 from rich.table import Table
 
 import fabricmodel as fm
-from experiments.output import machine, size, span
+from experiments.output import machine, markdown_table, size, span
 from experiments.scaling.fits import Fit
-from fabricmodel.fitting.parameters import FACTOR_KINDS
+from fabricmodel.fabric import is_factor
 
 _SHOWN_CHIPS = (16.0, 1024.0, 16_384.0, 131_072.0)
 
@@ -54,7 +54,7 @@ def write_report(
         f"from {chips[0]:,.0f} to {chips[-1]:,.0f} chips. Every figure is a median "
         "with its 90 % interval.",
         "## The fits",
-        _table(
+        markdown_table(
             [
                 "fit",
                 "rows",
@@ -70,12 +70,14 @@ def write_report(
         "### What the data taught",
         "The share by which the data narrowed the catalogue's belief in each price: "
         "near 0 % the catalogue speaks, near 100 % the data do.",
-        _table(
+        markdown_table(
             ["fit", "informed (over 50 %)", "hardly informed (under 10 %)"],
             [_informed_line(fit) for fit in fits],
         ),
         "### Where the algorithm changes",
-        _table(["fit", "collective", "changes, at bytes of"], _switch_lines(fits)),
+        markdown_table(
+            ["fit", "collective", "changes, at bytes of"], _switch_lines(fits)
+        ),
         "## Predictions",
     ]
     for collective in rows["collective"].unique(maintain_order=True):
@@ -83,7 +85,7 @@ def write_report(
         header = ["fabric", "size", *(f"{c:,.0f} chips" for c in shown)]
         parts += [
             f"### {collective}",
-            _table(header, _lines(rows, collective, sizes, shown)),
+            markdown_table(header, _lines(rows, collective, sizes, shown)),
         ]
     parts += [
         "![time against chips](time.png)",
@@ -123,7 +125,7 @@ def _informed_line(fit: Fit) -> list[str]:
     known = {
         name: share
         for name, share in fit.model.informed().items()
-        if not name.endswith(FACTOR_KINDS)
+        if not is_factor(name)
     }
     taught = [f"{name} {share:.0%}" for name, share in known.items() if share > 0.5]
     silent = [name for name, share in known.items() if share < 0.1]
@@ -205,9 +207,3 @@ def _limits(fits: list[Fit], rows: pl.DataFrame) -> list[str]:
         "Other jobs on the same network, failures and cold starts are not in the "
         "figures.",
     ]
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = "|".join("---" for _ in header)
-    body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([f"| {' | '.join(header)} |", f"|{rule}|", *body])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments.output import duration
+from experiments.output import duration, markdown_table
 from fabricmodel.plots.figures import LOOKS, dress, label, legend_below, make_figure
 
 if TYPE_CHECKING:
@@ -66,17 +66,20 @@ KEYS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 def report(found: Mapping[str, Any]) -> str:
     """Write the figures as a table of Markdown, with the machine."""
-    lines = ["# How fast", "", "| what | figure | key |", "|---|---|---|"]
+    rows = []
     for key, (words, write) in KEYS.items():
         value = found[key]
         shown = "not asked (--fits)" if value is None else write(value)
-        lines.append(f"| {words} | {shown} | `{key}` |")
+        rows.append((words, shown, f"`{key}`"))
     described = ", ".join(f"{key} {text}" for key, text in found["machine"].items())
     first = ", ".join(
         f"`{name}` {duration(seconds)}"
         for name, seconds in found["first_calls_s"].items()
     )
-    lines += [
+    lines = [
+        "# How fast",
+        "",
+        markdown_table(("what", "figure", "key"), rows),
         "",
         f"The choice on the torus is among {found['candidate_set_candidates']} "
         f"candidates, or {found['every_algorithm_candidates']} with every algorithm. "

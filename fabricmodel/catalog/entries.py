@@ -35,7 +35,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fabricmodel.algorithms.registry import ALGORITHMS, COLLECTIVES, known_names
+from fabricmodel.algorithms.registry import (
+    ALGORITHMS,
+    COLLECTIVES,
+    algorithms,
+    known_names,
+)
 from fabricmodel.catalog.figures import (
     Figure,
     citation,
@@ -190,7 +195,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         name=name,
         strategies=strategies,
         protocols=protocols,
-        switches=_switches(merged.get("switches", []), figures, cited, where),
+        switches=_switches(merged.get("switches", []), levels, figures, cited, where),
         levels=tuple(levels),
         launch_s=dict.fromkeys(COLLECTIVES, launch),
         factors=Factors(names=tuple(factors), values=tuple(factors.values())),
@@ -212,11 +217,13 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
 
 def _switches(
     raw: list[dict[str, Any]],
+    levels: list[Level],
     figures: dict[str, Figure],
     cited: Mapping[str, Any],
     where: str,
 ) -> tuple[KnownSwitch, ...]:
     """Read where a library is documented to change its algorithm."""
+    families = {level.domain or level.name: level.family for level in levels}
     found = []
     for each in raw:
         at = f"{where}, switches"
@@ -225,7 +232,11 @@ def _switches(
             key: str(need(each, key, at))
             for key in ("domain", "collective", "below", "above")
         }
-        one_of(names["collective"], COLLECTIVES, at, name="collective")
+        collective = one_of(names["collective"], COLLECTIVES, at, name="collective")
+        domain = one_of(names["domain"], families, at, name="domain")
+        choice = algorithms(families[domain], collective)
+        for side in ("below", "above"):
+            one_of(names[side], choice, at, name=side)
         called = "{domain}.{collective}.{below}-{above}".format(**names)
         size = figure(
             need(each, "size_MB", at),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from fabricmodel._files import whole_file
 from fabricmodel.errors import FabricModelError
 from fabricmodel.errors import at as place
 
@@ -115,7 +114,8 @@ def sweep(
         index = dict(zip(grid, where, strict=True))
         answers = question({key: arrays[key][at] for key, at in index.items()})
         case = [columns[key].gather(at) for key, at in index.items()]
-        _write(part, _frame(pl.DataFrame(case), answers))
+        with whole_file(part) as scratch:
+            _frame(pl.DataFrame(case), answers).write_parquet(scratch)
         evaluated += 1
     if progress is not None:
         progress(total, total)
@@ -161,8 +161,8 @@ def _claim(home: Path, wanted: dict[str, Any]) -> None:
                 f"parts of a sweep without {_MANIFEST}",
                 "Use another folder",
             )
-        with _beside(manifest) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with whole_file(manifest) as scratch:
+            scratch.write_text(text, encoding="utf-8")
         return
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
@@ -210,21 +210,3 @@ def _frame(case: pl.DataFrame, answers: Mapping[str, Any]) -> pl.DataFrame:
                 "Return one value for each case",
             )
     return case.with_columns(pl.Series(name, answers[name]) for name in answers)
-
-
-def _write(part: Path, frame: pl.DataFrame) -> None:
-    with _beside(part) as temporary:
-        frame.write_parquet(temporary)
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a file to write that takes its place once it is whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

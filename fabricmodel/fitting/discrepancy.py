@@ -44,7 +44,7 @@ class Discrepancy:
 
     field_sd: float = 0.15
     field_octaves: float = 2.0
-    walk_sd: float = 0.20
+    walk_sd: float = 0.185
     walk_octaves: float = 4.0
     local_octaves: float = 4.0
     noise_sd: float = 0.03
@@ -76,22 +76,6 @@ class Points:
         )
 
 
-def points(
-    size_bytes: np.ndarray,
-    ranks: np.ndarray,
-    ranks_per_node: np.ndarray | None,
-    algorithm: Sequence[str],
-) -> Points:
-    """Place questions or measurements; unknown ranks per node count as one."""
-    local = np.ones(len(ranks)) if ranks_per_node is None else ranks_per_node
-    return Points(
-        size_bytes=size_bytes,
-        ranks=ranks,
-        local=np.where(np.isfinite(local), local, 1.0),
-        algorithm=np.array(algorithm, dtype=str),
-    )
-
-
 def kernel(d: Discrepancy, anchor: float, a: Points, b: Points) -> np.ndarray:
     """Covariance of the field between two sets of points, (A, B).
 
@@ -100,11 +84,12 @@ def kernel(d: Discrepancy, anchor: float, a: Points, b: Points) -> np.ndarray:
       anchor: log2 ranks at which the walk starts, the smallest that was measured.
       a, b: the points.
 
-    >>> one = points(np.array([8.0]), np.array([4.0]), None, [""])
-    >>> two = points(np.array([8.0]), np.array([8.0]), None, [""])
+    >>> one = np.ones(2)
+    >>> at = Points(size_bytes=8e3 * one, ranks=np.array([4.0, 8.0]), local=one,
+    ...             algorithm=np.array(["", ""]))
     >>> d = Discrepancy(field_sd=0.0, walk_sd=0.1)
-    >>> kernel(d, 2.0, one, one).item(), round(kernel(d, 2.0, two, two).item(), 3)
-    (0.0, 0.01)
+    >>> kernel(d, 2.0, at, at).round(3).tolist()
+    [[0.0, 0.0], [0.0, 0.01]]
     """
 
     def apart(x: np.ndarray, y: np.ndarray, octaves: float) -> np.ndarray:
@@ -134,8 +119,9 @@ def whitener(d: Discrepancy, anchor: float, at: Points) -> np.ndarray:
 
     The inverse of the Cholesky factor of field and noise.
 
-    >>> sizes, ranks = np.array([8.0, 8e3]), np.array([4.0, 4.0])
-    >>> at = points(sizes, ranks, None, [""] * 2)
+    >>> one = np.ones(2)
+    >>> at = Points(size_bytes=np.array([8.0, 8e3]), ranks=4.0 * one, local=one,
+    ...             algorithm=np.array(["", ""]))
     >>> white = whitener(Discrepancy(), 2.0, at)
     >>> total = kernel(Discrepancy(), 2.0, at, at) + 0.03**2 * np.eye(2)
     >>> np.allclose(white @ total @ white.T, np.eye(2))

@@ -38,8 +38,9 @@ def fit(
 
     The maximum of a posterior: log-normal priors from the catalogue, Student-t
     likelihood on log time, in which what the model misses is correlated over sizes and
-    ranks (``fitting.discrepancy``), each series with a scale of its own. Several starts
-    at once, Adam then L-BFGS; the posterior by Laplace.
+    ranks (``fitting.discrepancy``). Several starts at once, Adam and L-BFGS: first with
+    what models typically miss, then with what the residuals say that this one does,
+    each series at a scale of its own; Newton for the best. The posterior by Laplace.
 
     Args:
       fabric: from the catalogue, or one's own; its prices are the priors' medians.

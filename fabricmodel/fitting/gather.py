@@ -10,17 +10,16 @@ import numpy as np
 import polars as pl
 
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import Cases, cases, pad_rows
+from fabricmodel.fitting.cases import cases, pad_rows
 from fabricmodel.fitting.discrepancy import (
     Discrepancy,
     Points,
     Shown,
-    points,
     scaled,
     whitener,
 )
-from fabricmodel.fitting.labels import algorithm_of, forced
 from fabricmodel.fitting.objective import Data, Documented
+from fabricmodel.fitting.questions import measured
 from fabricmodel.measurements import Measurements
 
 _SAME = (
@@ -72,8 +71,9 @@ def gather(fabric: Fabric, times: Measurements) -> Gathered:
     rows, log_times, owners, weights, at = [], [], [], [], {}
     for collective in sorted(set(once.collective.tolist())):
         part = once.select(collective=collective)
-        at[collective] = place_points(part)
-        rows.append(pad_rows(cases_of(fabric, collective, part)))
+        asked = measured(part)
+        at[collective] = asked.points()
+        rows.append(pad_rows(asked.cases(fabric)))
         log_times.append(pad_rows(np.log(part.time_s)))
         owners.append(pad_rows(np.array([series.index(str(x)) for x in part.series])))
         weights.append((np.arange(len(owners[-1])) < len(part)).astype(float))
@@ -182,26 +182,3 @@ def repeat_spread(times: Measurements) -> dict[str, float]:
     spread = times.frame.select("series", off=pl.when(count > 1).then(off))
     found = spread.group_by("series").agg(pl.col("off").median() * 1.4826)
     return {name: sd or 0.0 for name, sd in found.iter_rows()}
-
-
-def cases_of(fabric: Fabric, collective: str, part: Measurements) -> Cases:
-    """Put the rows of one collective of a table as questions to a model."""
-    return cases(
-        fabric,
-        collective,
-        part.size_bytes,
-        part.ranks,
-        part.ranks_per_node,
-        [algorithm_of(label, collective) for label in part.algorithm],
-        part.frame["topology_shape"].to_list(),
-    )
-
-
-def place_points(part: Measurements) -> Points:
-    """Where the rows of one collective of a table lie in the field."""
-    return points(
-        part.size_bytes,
-        part.ranks,
-        part.ranks_per_node,
-        [forced(label) for label in part.algorithm],
-    )

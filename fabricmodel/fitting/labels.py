@@ -108,8 +108,12 @@ def forced(label: str) -> str:
 
     Two labels that the registry does not know are different algorithms all the same.
 
-    >>> forced("bine_lat_over"), forced("default_ompi"), forced("MPI library default")
-    ('bine_lat_over', '', '')
+    >>> forced("bine_lat_over"), forced("default-linear")
+    ('bine_lat_over', 'default-linear')
+    >>> forced("default_ompi"), forced("MPI library default"), forced("default-default")
+    ('', '', '')
     """
     plain = label.strip().lower()
+    if re.match(r"default-(?!default)", plain):  # one of a vendor's own, by name
+        return plain
     return "" if "default" in plain or plain in ("auto", "none") else plain

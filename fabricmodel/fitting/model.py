@@ -12,14 +12,13 @@ from chex import Numeric
 
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
-from fabricmodel.fitting.cases import cases, pad_rows
-from fabricmodel.fitting.discrepancy import Discrepancy, Field, Points, points
+from fabricmodel.fitting.cases import pad_rows
+from fabricmodel.fitting.discrepancy import Discrepancy, Field
 from fabricmodel.fitting.explain import explain, grouped
-from fabricmodel.fitting.gather import place_points
-from fabricmodel.fitting.labels import algorithm_of, forced
 from fabricmodel.fitting.parameters import Parameters, parameters, prices
 from fabricmodel.fitting.posterior import octaves_outside
 from fabricmodel.fitting.prediction import Prediction, Rows, Seen
+from fabricmodel.fitting.questions import Questions, measured
 from fabricmodel.fitting.solve import Solution
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
@@ -101,26 +100,24 @@ class FittedModel:
         labels = algorithm
         if isinstance(algorithm, str):
             labels = [algorithm] * len(volumes)
-        at = points(volumes, counts, nodes, [forced(label) for label in labels])
+        asked = Questions(
+            collective=collective,
+            size_bytes=volumes,
+            ranks=counts,
+            ranks_per_node=nodes,
+            labels=labels,
+            sides=sides,
+        )
         # one series alone is the system that the question is about
         series = self.seen.series[0] if len(self.seen.series) == 1 else None
-        return self._answer(collective, series, at, labels, sides, nodes, shape)
+        return self._answer(asked, series, shape)
 
     def _answer(
-        self,
-        collective: str,
-        series: str | None,
-        at: Points,
-        labels: Sequence[str],
-        sides: Sequence[str] | None,
-        ranks_per_node: np.ndarray,
-        shape: tuple[int, ...],
+        self, asked: Questions, series: str | None, shape: tuple[int, ...]
     ) -> Prediction:
-        """Predict at points of the field of a series, or of none in particular."""
-        time, bound, slopes, terms = self.priced(
-            collective, series, at, labels, sides, ranks_per_node
-        )
-        missed, variance, drift = self.missed(collective, series, at)
+        """Answer for a series that was measured, or for none in particular."""
+        time, bound, slopes, terms = self._priced(asked, series)
+        missed, variance, drift = self._missed(asked, series)
         slopes = slopes + drift
         variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
         whole = np.maximum(time * np.exp(missed), bound)
@@ -131,52 +128,40 @@ class FittedModel:
             median_s=whole.reshape(shape),
             log_sd=np.sqrt(variance).reshape(shape),
             terms=terms,
-            warnings=self.seen.warnings(collective, at.size_bytes, at.ranks),
+            warnings=self.seen.warnings(
+                asked.collective, asked.size_bytes, asked.ranks
+            ),
         )
 
-    def priced(
-        self,
-        collective: str,
-        series: str | None,
-        at: Points,
-        labels: Sequence[str],
-        sides: Sequence[str] | None,
-        ranks_per_node: np.ndarray,
+    def _priced(
+        self, asked: Questions, series: str | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """Counts x prices at each point, (R,), without what the model misses.
+        """Counts x prices, (R,), without what the model misses.
 
         Returns:
           Seconds, their bound, (R, n) slopes of the logarithm by the parameters, and
           the seconds by cause.
         """
         with jax.enable_x64(True):
-            rows = cases(
-                self.fabric,
-                collective,
-                at.size_bytes,
-                at.ranks,
-                ranks_per_node,
-                [algorithm_of(label, collective) for label in labels],
-                sides,
-            )
+            rows = pad_rows(asked.cases(self.fabric))
             names = tuple(prices(self.fabric))
             time, bound, slopes, terms = (
                 np.asarray(part)
                 for part in explain(
-                    self.fabric, self.parameters, self.theta, names, pad_rows(rows)
+                    self.fabric, self.parameters, self.theta, names, rows
                 )
             )
-        n = len(at)
+        n = len(asked)
         found = grouped(names, terms[:, :n], (n,))
         extra = self.series_launch_s.get(series or "", 0.0)
         found["launch"] = found.get("launch", np.zeros(n)) + extra
         slopes = slopes[:n] * (time[:n] / (time[:n] + extra))[:, None]
         return time[:n] + extra, bound[:n], slopes, found
 
-    def missed(
-        self, collective: str, series: str | None, at: Points
+    def _missed(
+        self, asked: Questions, series: str | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log of what the model misses at each point: mean, variance, slopes.
+        """Log of what the model misses: mean, variance, slopes by the parameters.
 
         The variance holds the noise of a measurement and what larger scales may add.
         """
@@ -184,21 +169,21 @@ class FittedModel:
         d = self.beliefs.get(series or "", typical)
         spread = repeats.get(series or "", max(repeats.values(), default=0.0))
         # that a series is smooth where it was measured says little about larger scales
-        ranks = octaves_outside(at.ranks, *self.seen.ranks)
-        sizes = octaves_outside(at.size_bytes, *self.seen.sizes)
+        ranks = octaves_outside(asked.ranks, *self.seen.ranks)
+        sizes = octaves_outside(asked.size_bytes, *self.seen.sizes)
         more = (
             typical.walk_sd**2 * ranks
             + typical.field_sd**2 * -np.expm1(-sizes / typical.field_octaves)
             + max(_NORMAL * d.noise_sd, spread) ** 2
         )
-        field = self.fields.get((collective, series or ""))
+        field = self.fields.get((asked.collective, series or ""))
         if field is not None:
-            mean, variance, drift = field.ask(at)
+            mean, variance, drift = field.ask(asked.points())
             return mean, variance + more, drift
-        if self.seen.rows and collective not in self.seen.collectives:
+        if self.seen.rows and asked.collective not in self.seen.collectives:
             more = more + d.unseen_sd**2
-        nothing = np.zeros(len(at))
-        return nothing, d.field_sd**2 + more, np.zeros((len(at), len(self.theta)))
+        nothing = np.zeros(len(asked))
+        return nothing, d.field_sd**2 + more, np.zeros((len(asked), len(self.theta)))
 
     def predict_rows(self, times: Measurements) -> Rows:
         """Predict every row of a table, in its order, its own launch included.
@@ -211,15 +196,8 @@ class FittedModel:
         for collective, series in sorted(set(pairs)):
             mask = np.array([pair == (collective, series) for pair in pairs])
             part = times.filter(mask)
-            guess = self._answer(
-                collective,
-                series if series in self.seen.series else None,
-                place_points(part),
-                part.algorithm.tolist(),
-                part.frame["topology_shape"].to_list(),
-                part.ranks_per_node,
-                (len(part),),
-            )
+            known = series if series in self.seen.series else None
+            guess = self._answer(measured(part), known, (len(part),))
             found = (guess.median_s, *guess.interval(0.9))
             for column, seconds_ in zip(columns.values(), found, strict=True):
                 column[mask] = seconds_

@@ -15,7 +15,7 @@ from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree, static
-from fabricmodel.fabric import LINK_PRICES, Fabric, Factors
+from fabricmodel.fabric import LINK_PRICES, Fabric, Factors, is_factor
 
 DEFAULT_SPREAD = 0.5
 """Of a price whose catalogue entry states no range."""
@@ -25,8 +25,6 @@ FACTOR_SPREAD = {"latency": 0.5, "transfer": 0.3, "choice": 0.3}
 
 OWN_FACTOR_SPREAD = {"latency": 0.2, "transfer": 0.1, "choice": 0.2}
 """Of one collective against the others of the same algorithm."""
-
-FACTOR_KINDS = tuple(f".{kind}" for kind in FACTOR_SPREAD)
 
 _ENGINE_PRICES = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
 
@@ -86,9 +84,8 @@ def with_prices(fabric: Fabric, names: Sequence[str], values: Array) -> Fabric:
         is passed over.
       values: (n,) in the order of the names.
     """
-    is_factor = [name.endswith(FACTOR_KINDS) for name in names]
-    plain = [i for i, factor in enumerate(is_factor) if not factor]
-    found = {names[i]: values[i] for i in plain}
+    at = [i for i, name in enumerate(names) if is_factor(name)]
+    found = {name: values[i] for i, name in enumerate(names) if not is_factor(name)}
     levels = tuple(
         dataclasses.replace(
             level,
@@ -105,9 +102,10 @@ def with_prices(fabric: Fabric, names: Sequence[str], values: Array) -> Fabric:
     if "launch_s" in found:
         launch = dict.fromkeys(launch, found["launch_s"])
     factors = fabric.factors
-    if any(is_factor):
-        at = np.flatnonzero(is_factor)
-        factors = Factors(names=tuple(names[int(i)] for i in at), values=values[at])
+    if at:
+        factors = Factors(
+            names=tuple(names[i] for i in at), values=values[np.array(at)]
+        )
     return dataclasses.replace(
         fabric, levels=levels, launch_s=launch, factors=factors, **engine
     )

@@ -205,10 +205,10 @@ def _newton(
     Directions of little or negative curvature count as the prior's curvature of 1.
     """
     value, norm = np.inf, np.inf
-    for _ in range(steps + 1):
+    for turn in range(steps + 1):
         (value, grad, *_), (_, hessian, *_) = differences(value_and_grad, point, batch)
         norm = float(np.linalg.norm(grad))
-        if not np.isfinite(norm) or norm < 0.3 * tolerance:
+        if not np.isfinite(norm) or norm < 0.3 * tolerance or turn == steps:
             break
         curved, axes = np.linalg.eigh(0.5 * (hessian + hessian.T))
         step = -(axes / np.maximum(np.abs(curved), 1.0)) @ (axes.T @ grad)

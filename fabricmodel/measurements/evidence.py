@@ -26,6 +26,19 @@ _WORD = re.compile(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the caller says of the runs in a log, None where nothing."""
+
+    ranks: int | None = None
+    nodes: int | None = None
+    collective: str | None = None
+
+
+NOTHING = Given()
+"""Said where the caller leaves all to the log."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Ratio:
     """Bounds of busbw / algbw over the rows of a run, which tell collective and ranks.
 

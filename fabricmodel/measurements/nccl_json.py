@@ -16,10 +16,11 @@ from pathlib import PurePath
 from typing import Any
 
 from fabricmodel.errors import MeasurementError, at
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.jsontext import plain_token
 from fabricmodel.measurements.logtext import aside
 from fabricmodel.measurements.nccl_rows import OPERATIONS, Row
-from fabricmodel.measurements.nccl_runs import Given, Run, tidy_rows
+from fabricmodel.measurements.nccl_runs import Run, tidy_rows
 from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
@@ -42,18 +43,15 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read every run in a report; two rows per size, out-of-place and in-place.
 
     Args:
       text: one report or several.
       path: its name, for messages and for the columns ``series`` and ``source``.
-      ranks: number of ranks, where the report lists no devices.
-      nodes: number of nodes; beats the number of host names.
-      collective: which collective ran, where the arguments don't name it.
+      given: ranks where the report lists no devices, the collective where the
+        arguments don't name it; nodes beat the number of host names.
 
     Raises:
       MeasurementError: for a report that is cut off, ranks or a collective that stay
@@ -62,7 +60,8 @@ def read(
     >>> half = '{"time": 485.3, "alg_bw": 2.16, "bus_bw": 4.05, "nwrong": 0}'
     >>> row = '{"size": 1048576, "count": 262144, "type": "float", "redop": "sum", '
     >>> row += f'"root": -1, "out_of_place": {half}, "in_place": {half}}}'
-    >>> read('{"args": ["all_reduce_perf"], "results": [%s]}' % row, "r.json", ranks=16)
+    >>> text = '{"args": ["all_reduce_perf"], "results": [%s]}' % row
+    >>> read(text, "r.json", Given(ranks=16))
     Measurements(2 rows; series r; all_reduce; 16 ranks; 1.05 MB; nothing set aside)
     """
     refused: list[SetAside] = []
@@ -73,7 +72,6 @@ def read(
         for plain in _runs(report)
     ]
     mentioned = {name for run in runs for name in run.binaries}
-    given = Given(ranks=ranks, nodes=nodes, collective=collective)
     frames = [
         tidy_rows(run, path, given, mentioned, lambda: text, refused) for run in runs
     ]

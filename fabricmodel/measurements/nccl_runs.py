@@ -11,6 +11,7 @@ import polars as pl
 
 from fabricmodel.errors import MeasurementError, at
 from fabricmodel.measurements.evidence import (
+    Given,
     Ratio,
     check_given,
     mentioned_collective,
@@ -49,15 +50,6 @@ class Run:
     begun: bool = False
     footer: tuple[int, str] | None = None
     failed: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
-    """What the caller says of the runs in a log, None where nothing."""
-
-    ranks: int | None = None
-    nodes: int | None = None
-    collective: str | None = None
 
 
 def tidy_rows(

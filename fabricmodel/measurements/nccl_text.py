@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.logtext import aside, clean_lines
 from fabricmodel.measurements.nccl_rows import OPERATIONS, Row
-from fabricmodel.measurements.nccl_runs import Given, Run, tidy_rows
+from fabricmodel.measurements.nccl_runs import Run, tidy_rows
 from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
@@ -58,31 +59,27 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read every run in a log; two rows per line, out-of-place and in-place.
 
     Args:
       text: the log. Launcher prefixes and lines of other programs do no harm.
       path: its name, for messages and for the columns ``series`` and ``source``.
-      ranks: number of ranks, where the log has neither device lines nor another sign.
-      nodes: number of nodes; beats the number of host names in the device lines.
-      collective: which collective ran, where the log doesn't name it.
+      given: ranks where the log has neither device lines nor another sign, the
+        collective where it isn't named; nodes beat the number of host names.
 
     Raises:
       MeasurementError: where a run's ranks or collective stay unknown or contradict
         the arguments, or no row is usable.
 
     >>> row = "1048576 262144 float sum 485.3 2.16 4.05 5e-07 486.3 2.16 4.04 5e-07"
-    >>> read(row, "run.log", ranks=16)
+    >>> read(row, "run.log", Given(ranks=16))
     Measurements(2 rows; series run; all_reduce; 16 ranks; 1.05 MB; nothing set aside)
     """
     refused: list[SetAside] = []
     runs = list(_split_runs(text, path, refused))
     mentioned = {name for run in runs for name in run.binaries}
-    given = Given(ranks=ranks, nodes=nodes, collective=collective)
     frames = [
         tidy_rows(run, path, given, mentioned, lambda: text, refused) for run in runs
     ]

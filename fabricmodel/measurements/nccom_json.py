@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.jsontext import (
     find_lists,
     key_lines,
@@ -33,33 +34,29 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read every list of results in a report; one row per size.
 
     Args:
       text: the report.
       path: its name, for messages and for the columns ``series`` and ``source``.
-      ranks: number of ranks, where neither configuration nor bandwidths show it.
-      nodes: number of nodes, where the configuration doesn't show it.
-      collective: which collective ran; results alone show it for all_reduce only.
+      given: ranks where neither configuration nor bandwidths show them, nodes where the
+        configuration doesn't, the collective: results alone show all_reduce only.
 
     Raises:
       MeasurementError: for a failed test, a truncated report, a collective or a number
         of ranks that stays unknown or contradicts the arguments, or no usable row.
 
     >>> row = '{"size(B)": 33554432, "type": "fp32", "time:avg(us)": 2754.15}'
-    >>> read('{"results": [%s]}' % row, "r.json", ranks=16, collective="allr")
+    >>> read('{"results": [%s]}' % row, "r.json", Given(ranks=16, collective="allr"))
     Measurements(1 row; series r; all_reduce; 16 ranks; 33.6 MB; nothing set aside)
     """
     check_succeeded(text, path)
     report = load_report(text, path)
     refused: list[SetAside] = []
     frames = [
-        tidy_table(table, path, ranks, nodes, collective, refused)
-        for table in _tables(report, text)
+        tidy_table(table, path, given, refused) for table in _tables(report, text)
     ]
     refused.sort(key=lambda row: row.line)
     found = [frame for frame in frames if frame is not None]

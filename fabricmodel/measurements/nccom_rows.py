@@ -15,6 +15,7 @@ import polars as pl
 
 from fabricmodel.errors import MeasurementError, at
 from fabricmodel.measurements.evidence import (
+    Given,
     Ratio,
     check_given,
     settle_ranks,
@@ -77,9 +78,7 @@ def check_succeeded(text: str, path: str) -> None:
 def tidy_table(
     table: Table,
     path: str,
-    ranks: int | None,
-    nodes: int | None,
-    collective: str | None,
+    given: Given,
     refused: list[SetAside],
 ) -> pl.DataFrame | None:
     """Turn a table into rows of the tidy one, one for each size; None without any.
@@ -101,12 +100,12 @@ def tidy_table(
             refused.append(aside(path, line, text, reason))
         return None
     ratio = Ratio.of(good)
-    known = ranks or command.ranks
-    kind = _settle_collective(place, command.collective, collective, ratio, known)
+    known = given.ranks or command.ranks
+    kind = _settle_collective(place, command.collective, given.collective, ratio, known)
     count = settle_ranks(
-        place, kind, given=ranks, stated=command.ranks, counted=None, ratio=ratio
+        place, kind, given=given.ranks, stated=command.ranks, counted=None, ratio=ratio
     )
-    hosts, per_node = split_nodes(place, count, command.nodes, nodes)
+    hosts, per_node = split_nodes(place, count, command.nodes, given.nodes)
     name = pathlib.PurePath(path)
     time = _time_column(table.names)
     return good.select(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.logtext import aside, clean_lines, printed_number
 from fabricmodel.measurements.nccom_command import Command, find_command
 from fabricmodel.measurements.nccom_rows import (
@@ -34,18 +35,15 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read every table of a log; one row per size.
 
     Args:
       text: the log.
       path: its name, for messages and for the columns ``series`` and ``source``.
-      ranks: number of ranks, where neither a command line nor the bandwidths show it.
-      nodes: number of nodes, where no command line shows it.
-      collective: which collective ran; the output alone shows it for all_reduce only.
+      given: ranks where neither a command line nor the bandwidths show them, nodes
+        where no command line does, the collective: output alone shows all_reduce only.
 
     Raises:
       MeasurementError: for a failed test, a collective or a number of ranks that stays
@@ -58,7 +56,7 @@ def read(
     check_succeeded(text, path)
     refused: list[SetAside] = []
     frames = [
-        tidy_table(table, path, ranks, nodes, collective, refused)
+        tidy_table(table, path, given, refused)
         for table in _tables(text, path, refused)
     ]
     refused.sort(key=lambda row: row.line)

@@ -18,6 +18,8 @@ import polars as pl
 
 from fabricmodel.errors import at
 from fabricmodel.measurements.evidence import (
+    NOTHING,
+    Given,
     Ratio,
     check_given,
     settle_ranks,
@@ -71,31 +73,27 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read every latency table of a log; one row per size.
 
     Args:
       text: the log. Launcher prefixes and lines of other programs do no harm.
       path: its name, for messages and for the columns ``series`` and ``source``.
-      ranks: number of ranks; OMB doesn't print it, a launcher's command line may.
-      nodes: number of nodes.
-      collective: which collective ran, where the title is missing.
+      given: ranks, which OMB doesn't print, though a launcher's command line may;
+        nodes; the collective where the title is missing.
 
     Raises:
       MeasurementError: where ranks or collective stay unknown or contradict the
         arguments, or no row is usable.
 
     >>> log = "# OSU MPI Allgather Latency Test v7.4\\n# Size   Avg Latency(us)\\n"
-    >>> read(log + "1024   35.20", "run.log", ranks=16)
+    >>> read(log + "1024   35.20", "run.log", Given(ranks=16))
     Measurements(1 row; series run; all_gather; 16 ranks; 16.4 kB; nothing set aside)
     """
     refused: list[SetAside] = []
     frames = [
-        _tidy(table, path, ranks, nodes, collective, refused)
-        for table in _tables(text, path, refused)
+        _tidy(table, path, given, refused) for table in _tables(text, path, refused)
     ]
     refused.sort(key=lambda row: row.line)
     found = [frame for frame in frames if frame is not None and len(frame)]
@@ -159,9 +157,7 @@ def _hides_row(line: str, table: Table) -> bool:
 def _tidy(
     table: Table,
     path: str,
-    ranks: int | None,
-    nodes: int | None,
-    collective: str | None,
+    given: Given,
     refused: list[SetAside],
 ) -> pl.DataFrame | None:
     if not table.rows or table.header is None:
@@ -182,7 +178,7 @@ def _tidy(
     if good.is_empty():
         return None
     place = at(path, good["line"][0])
-    kind = check_given(place, kind, collective)
+    kind = check_given(place, kind, given.collective)
     if kind is None:
         reason = "no title says which collective this is"
         refused += [aside(path, line, text, reason) for line, text in lines]
@@ -191,12 +187,12 @@ def _tidy(
     count = settle_ranks(
         place,
         kind,
-        given=ranks,
+        given=given.ranks,
         stated=stated,
         counted=None,
         ratio=Ratio(low=0.0, high=float("inf")),
     )
-    hosts, per_node = split_nodes(place, count, _only(table.nodes), nodes)
+    hosts, per_node = split_nodes(place, count, _only(table.nodes), given.nodes)
     size = pl.col("bytes") * (count if kind in _BLOCKS else 1)
     file = pathlib.PurePath(path)
     return good.select(

@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from fabricmodel.errors import MeasurementError, at
-from fabricmodel.measurements.evidence import check_given, split_nodes
+from fabricmodel.measurements.evidence import NOTHING, Given, check_given, split_nodes
 from fabricmodel.measurements.logtext import aside, numbers
 from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES, find_collective
@@ -65,18 +65,14 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read a summary, or a file of iterations as one row.
 
     Args:
       text: the CSV.
       path: its name; that of a file of iterations says what it measured.
-      ranks: number of ranks, where no column says it.
-      nodes: number of nodes, likewise.
-      collective: which collective ran, likewise.
+      given: ranks, nodes and collective, where no column says them.
 
     Raises:
       MeasurementError: for a row of another length, columns that are missing, a unit
@@ -87,8 +83,8 @@ def read(
     Measurements(1 row; series x; all_reduce; 16 ranks; 1.02 kB; nothing set aside)
     """
     if _header(text)[:1] == ["highest"]:
-        return _iterations(text, path, ranks, nodes, collective)
-    return _summary(text, path, ranks, nodes, collective)
+        return _iterations(text, path, given)
+    return _summary(text, path, given)
 
 
 def _header(text: str) -> list[str]:
@@ -121,9 +117,7 @@ def _rows(text: str, path: str) -> tuple[list[tuple[int, str, list[str]]], list[
 def _summary(
     text: str,
     path: str,
-    ranks: int | None,
-    nodes: int | None,
-    collective: str | None,
+    given: Given,
 ) -> Measurements:
     rows, header = _rows(text, path)
     refused: list[SetAside] = []
@@ -160,7 +154,7 @@ def _summary(
     )
     frame = frame.with_columns(
         size_bytes=numbers("size"),
-        nodes=pl.coalesce(numbers("nodes"), pl.lit(nodes, dtype=pl.Float64)),
+        nodes=pl.coalesce(numbers("nodes"), pl.lit(given.nodes, dtype=pl.Float64)),
         ranks_per_node=numbers("local"),
         ranks=numbers("ranks"),
         time_us=numbers("time") * scale,
@@ -168,22 +162,22 @@ def _summary(
         p90_us=numbers("p90") * scale,
     )
     product = pl.col("nodes") * pl.col("ranks_per_node")
-    known = pl.coalesce(pl.col("ranks"), product, pl.lit(ranks, dtype=pl.Float64))
+    known = pl.coalesce(pl.col("ranks"), product, pl.lit(given.ranks, dtype=pl.Float64))
     kinds = {word: _kind(word) for word in frame["kind"].unique()}
     frame = frame.with_columns(
         ranks=known,
         collective=pl.col("kind").replace_strict(kinds, return_dtype=pl.String),
     )
     named = frame["collective"].drop_nulls().unique().to_list()
-    if collective is not None:
+    if given.collective is not None:
         for name in named or [None]:
-            check_given(at(path), name, collective)
+            check_given(at(path), name, given.collective)
         frame = frame.with_columns(
             collective=pl.col("collective").fill_null(
-                check_given(at(path), None, collective)
+                check_given(at(path), None, given.collective)
             )
         )
-    claims = pl.lit(ranks, dtype=pl.Float64)
+    claims = pl.lit(given.ranks, dtype=pl.Float64)
     reasons = {
         "its collective is not among the table's": pl.col("collective").is_null(),
         "size is not a positive number": ~(pl.col("size_bytes") > 0),
@@ -191,7 +185,7 @@ def _summary(
         "neither columns nor caller say how many ranks: give ranks=N (--ranks N)": (
             ~(pl.col("ranks") > 0)
         ),
-        f"the argument ranks says {ranks}": pl.col("ranks") != claims,
+        f"the argument ranks says {given.ranks}": pl.col("ranks") != claims,
     }
     said = pl.coalesce(
         pl.when(where.fill_null(not reason.startswith("the argument"))).then(
@@ -237,9 +231,7 @@ def _summary(
 def _iterations(
     text: str,
     path: str,
-    ranks: int | None,
-    nodes: int | None,
-    collective: str | None,
+    given: Given,
 ) -> Measurements:
     """One row: the median of the slowest rank's times, the first fifth dropped."""
     file = pathlib.PurePath(path)
@@ -251,10 +243,14 @@ def _iterations(
             "a file of iterations whose name doesn't say what was measured",
             "Name it COLLECTIVE_COUNT_ALGORITHM_DTYPE.csv, or give PICO's summary",
         )
-    kind = check_given(at(path), _kind(named["kind"] or ""), collective)
+    kind = check_given(at(path), _kind(named["kind"] or ""), given.collective)
     columns = sum(name.startswith("rank") for name in header)
-    count = ranks or columns
-    if kind is None or count < 1 or (columns and ranks and columns != ranks):
+    count = given.ranks or columns
+    if (
+        kind is None
+        or count < 1
+        or (columns and given.ranks and columns != given.ranks)
+    ):
         what = "which collective" if kind is None else "how many ranks"
         raise MeasurementError(
             at(path), f"not clear {what} ran", "Give collective= and ranks= of this run"
@@ -271,7 +267,7 @@ def _iterations(
         raise no_usable_row(path, refused)
     kept = np.array(times[int(len(times) * _WARM_UP) :])
     _check_unit(float(kept.min()), "highest", path)
-    hosts, per_node = split_nodes(at(path), count, None, nodes)
+    hosts, per_node = split_nodes(at(path), count, None, given.nodes)
     size = float(named["count"]) * DTYPE_BYTES[named["dtype"].lower()]
     record = {
         "series": file.stem,

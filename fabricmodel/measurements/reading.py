@@ -17,6 +17,7 @@ from fabricmodel.measurements import (
     tidy_csv,
     tidy_parquet,
 )
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.table import Measurements
 from fabricmodel.measurements.vocabulary import canonical_collective, check_count
 
@@ -40,9 +41,7 @@ class Format(Protocol[Content]):
         content: Content,
         path: str,
         /,
-        ranks: int | None = None,
-        nodes: int | None = None,
-        collective: str | None = None,
+        given: Given = NOTHING,
     ) -> Measurements:
         """Read it; raise MeasurementError if that can't be done."""
         ...
@@ -95,28 +94,27 @@ def read_measurements(
         raise MeasurementError("paths", "no file given", "Give one log or more")
     ranks, nodes = check_count("ranks", ranks), check_count("nodes", nodes)
     wanted = None if collective is None else canonical_collective(collective)
+    given = Given(ranks=ranks, nodes=nodes, collective=wanted)
     tables = []
     for path in paths:
         name = os.fspath(path)
-        tables.append(_read(_load(name), name, ranks, nodes, wanted))
+        tables.append(_read(_load(name), name, given))
     return Measurements.concat(*tables)
 
 
 def _read(
     data: bytes,
     name: str,
-    ranks: int | None,
-    nodes: int | None,
-    collective: str | None,
+    given: Given,
 ) -> Measurements:
     """Read with the first format that recognises the content."""
     for form in _BINARY:
         if form.matches(data):
-            return form.read(data, name, ranks, nodes, collective)
+            return form.read(data, name, given)
     text = _decode(data, name)
     for form in _TEXT:
         if form.matches(text):
-            return form.read(text, name, ranks, nodes, collective)
+            return form.read(text, name, given)
     raise MeasurementError(
         at(name),
         "the format is unknown",

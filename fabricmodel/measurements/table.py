@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from fabricmodel._files import whole_file
 from fabricmodel.errors import MeasurementError, at
 from fabricmodel.measurements.vocabulary import canonical_collective
 from fabricmodel.units import US
@@ -254,20 +254,10 @@ class Measurements:
         Raises:
           MeasurementError: where the file can't be written.
         """
-        target = pathlib.Path(path)
-        part = target.parent / f".{target.name}.{os.getpid()}.part"
-        try:
-            # polars quotes empty text, to tell it from null; the table needn't.
-            self.frame.with_columns(pl.col(pl.String).replace("", None)).write_csv(part)
-            part.replace(target)
-        except OSError as error:
-            raise MeasurementError(
-                at(target),
-                f"can't be written ({error.strerror or error})",
-                "Give a file in an existing folder that you may write to",
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
+        # polars quotes empty text, to tell it from null; the table needn't.
+        plain = self.frame.with_columns(pl.col(pl.String).replace("", None))
+        with whole_file(path, MeasurementError) as scratch:
+            plain.write_csv(scratch)
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

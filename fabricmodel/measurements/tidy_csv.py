@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from fabricmodel.errors import MeasurementError, at
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.logtext import aside
 from fabricmodel.measurements.table import (
     COLUMNS,
@@ -39,18 +40,14 @@ def matches(text: str) -> bool:
 def read(
     text: str,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read a tidy CSV; rows of other collectives than the table's are set aside.
 
     Args:
       text: the CSV, with a header line.
       path: its name, for messages.
-      ranks: must agree with the column of that name, if given; likewise the next two.
-      nodes: see ``ranks``.
-      collective: see ``ranks``.
+      given: must agree with the columns of those names, where there are any.
 
     Raises:
       MeasurementError: for an unknown, repeated or missing column, a row of another
@@ -65,15 +62,13 @@ def read(
         frame = _thorough(text, path)
     else:
         check_header(frame.columns[:-1], at(path, 1))
-    return read_frame(frame, path, ranks, nodes, collective)
+    return read_frame(frame, path, given)
 
 
 def read_frame(
     frame: pl.DataFrame,
     path: str,
-    ranks: int | None,
-    nodes: int | None,
-    collective: str | None,
+    given: Given,
 ) -> Measurements:
     """Check a table of the right columns, and one more, ``line``; see ``read``."""
     header = [name for name in frame.columns if name != "line"]
@@ -93,12 +88,17 @@ def read_frame(
     if frame.is_empty():
         raise no_usable_row(path, refused)
     frame = _check_numbers(frame, path)
-    wanted = None if collective is None else canonical_collective(collective)
-    for name, value in (("ranks", ranks), ("nodes", nodes), ("collective", wanted)):
+    wanted = given.collective
+    wanted = None if wanted is None else canonical_collective(wanted)
+    for name, value in (
+        ("ranks", given.ranks),
+        ("nodes", given.nodes),
+        ("collective", wanted),
+    ):
         if value is not None and name in header:
             _check_agrees(frame, name, value, path)
-    if nodes is not None and "nodes" not in header:
-        frame = frame.with_columns(nodes=pl.lit(nodes, dtype=pl.Float64))
+    if given.nodes is not None and "nodes" not in header:
+        frame = frame.with_columns(nodes=pl.lit(given.nodes, dtype=pl.Float64))
     return Measurements.from_frames([frame], refused)
 
 

@@ -9,6 +9,7 @@ import sys
 import polars as pl
 
 from fabricmodel.errors import MeasurementError, at
+from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.table import Measurements
 from fabricmodel.measurements.tidy_csv import check_header, read_frame
 
@@ -33,16 +34,14 @@ def matches(data: bytes) -> bool:
 def read(
     data: bytes,
     path: str,
-    ranks: int | None = None,
-    nodes: int | None = None,
-    collective: str | None = None,
+    given: Given = NOTHING,
 ) -> Measurements:
     """Read a tidy table from Parquet; in messages, "line" is the row plus one.
 
     Args:
       data: the file's bytes.
       path: its name, for messages.
-      ranks, nodes, collective: as for the tidy CSV.
+      given: as for the tidy CSV.
 
     Raises:
       MeasurementError: for a damaged file, and as for the tidy CSV.
@@ -57,7 +56,7 @@ def read(
     frame = _load(data, path)
     check_header(frame.columns, at(path))
     lines = pl.int_range(2, pl.len() + 2, dtype=pl.Int64, eager=False)
-    return read_frame(frame.with_columns(line=lines), path, ranks, nodes, collective)
+    return read_frame(frame.with_columns(line=lines), path, given)
 
 
 def _load(data: bytes, path: str) -> pl.DataFrame:

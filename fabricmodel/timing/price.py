@@ -17,12 +17,10 @@ import numpy as np
 from chex import Numeric
 from jax import Array
 
-from fabricmodel.fabric import Fabric, Level
+from fabricmodel.fabric import FACTOR_KINDS, Fabric, Level
 from fabricmodel.timing.bounds import bound_seconds
 from fabricmodel.timing.selection import GUARD, slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
-
-_KINDS = ("latency", "transfer", "choice")
 
 
 def tier_hops(
@@ -88,7 +86,7 @@ def _by_flow(
     ranks = total_ranks(fabric.levels)
     per_event, per_byte = level_prices(fabric.levels, ranks)
     owner, by_protocol = _owner(table), _protocol_factors(fabric)
-    by_candidate = _candidate_factors(table, fabric, _KINDS[:2])
+    by_candidate = _candidate_factors(table, fabric, FACTOR_KINDS[:2])
     flows = np.asarray(table.flows)
     order, found = [], []
     for flow in np.unique(flows):
@@ -236,7 +234,7 @@ def _candidate_factors(
 def _protocol_factors(fabric: Fabric) -> list[Array]:
     """Factors of each protocol, (Q,): latency, transfer, choice."""
     stems = [(f"protocol.{name}",) for name in fabric.protocols]
-    return [_products(fabric, stems, kind) for kind in _KINDS]
+    return [_products(fabric, stems, kind) for kind in FACTOR_KINDS]
 
 
 def _products(fabric: Fabric, stems: Sequence[Sequence[str]], kind: str) -> Array:

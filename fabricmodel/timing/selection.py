@@ -41,7 +41,8 @@ def soft_min_groups(
 
     Where the one who chooses is mistaken by ``bias``, the log time of the least
     *estimate*, less the bias of the one that it belongs to (their mean, weighed as the
-    minimum weighs them).
+    minimum weighs them). It still scales with its arguments and is monotone no more:
+    where a time rises, the choice may change for the better.
 
     Args:
       times_s: (C,) seconds; valid: (C,) 1 or 0.

@@ -18,6 +18,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from fabricmodel._files import whole_file
 from fabricmodel.errors import FabricModelError, at
 
 FIELDS = (
@@ -108,19 +109,8 @@ def write_rules(
             )
         values = dataclasses.astuple(rule)[1:]
         lines.append(",".join(map(str, (LIBRARY_NAMES[rule.collective], *values))))
-    target = pathlib.Path(path)
-    part = target.parent / f".{target.name}.{os.getpid()}.part"
-    try:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        part.replace(target)
-    except OSError as error:
-        raise FabricModelError(
-            at(target),
-            f"can't be written ({error.strerror or error})",
-            "Give a file in an existing folder that you may write to",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path, FabricModelError) as scratch:
+        scratch.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def read_rules(

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import bound_check, check_bounds
+from experiments import check_bounds
+from experiments.bounds import check as bound_check
 from fabricmodel.algorithms.counts import Dim
 from fabricmodel.algorithms.registry import ALGORITHMS, algorithms
 

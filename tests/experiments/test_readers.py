@@ -1,7 +1,7 @@
 import pytest
 
-from experiments import log_fuzz
-from experiments.log_samples import SAMPLES
+from experiments.logs import fuzz
+from experiments.logs.samples import SAMPLES
 from experiments.readers import main
 
 SOUND = """\
@@ -35,14 +35,14 @@ def test_a_folder_is_accounted_for_and_expectations_are_kept(tmp_path):
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"parquet"}))
 def test_a_few_damaged_logs(name):
     for seed in range(60):
-        ending, faults = log_fuzz.one(name, seed)
+        ending, faults = fuzz.one(name, seed)
         assert faults == [], seed
         assert ending in ("read", "refused")
 
 
 def test_an_invented_number_and_a_crash_are_faults(monkeypatch):
     """The fuzz itself must be able to fail."""
-    form = SAMPLES["osu"](log_fuzz.random.Random(0)).form
+    form = SAMPLES["osu"](fuzz.random.Random(0)).form
     honest = form.read
 
     def inventive(*arguments, **given):
@@ -51,9 +51,9 @@ def test_an_invented_number_and_a_crash_are_faults(monkeypatch):
         return type(table)(frame=frame)
 
     monkeypatch.setattr(form, "read", inventive)
-    assert any(log_fuzz.one("osu", seed)[1] for seed in range(10))
+    assert any(fuzz.one("osu", seed)[1] for seed in range(10))
     monkeypatch.setattr(form, "read", lambda *a, **k: 1 / 0)
-    assert log_fuzz.one("osu", 0) == (
+    assert fuzz.one("osu", 0) == (
         "crashed",
         ["ZeroDivisionError: division by zero"],
     )

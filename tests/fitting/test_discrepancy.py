@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fabricmodel.fitting.discrepancy import (
     Discrepancy,
+    Points,
     conditioned,
     kernel,
-    points,
     scaled,
     variance,
     whitener,
@@ -23,7 +23,16 @@ RANKS = np.array([4.0, 16.0, 64.0])
 
 def grid(ranks=RANKS, sizes=SIZES, label=""):
     n, s = (x.ravel() for x in np.meshgrid(ranks, sizes, indexing="ij"))
-    return points(s, n, None, [label] * len(s))
+    return points(s, n, label)
+
+
+def points(sizes, ranks, label=""):
+    return Points(
+        size_bytes=sizes,
+        ranks=ranks,
+        local=np.ones(len(sizes)),
+        algorithm=np.array([label] * len(sizes)),
+    )
 
 
 def field(at, residual):
@@ -38,8 +47,7 @@ def field(at, residual):
 )
 def test_it_is_a_covariance(sizes, ranks, field_sd, walk_sd):
     d = Discrepancy(field_sd=field_sd, walk_sd=walk_sd)
-    at = points(np.array(sizes), np.array(ranks[: len(sizes)], float), None, [""] * 12)
-    at = at.take(np.arange(len(sizes)))
+    at = points(np.array(sizes), np.array(ranks[: len(sizes)], float))
     both = kernel(d, 1.0, at, at)
     np.testing.assert_allclose(both, both.T, rtol=1e-12)
     assert np.linalg.eigvalsh(both).min() > -1e-9
@@ -48,7 +56,7 @@ def test_it_is_a_covariance(sizes, ranks, field_sd, walk_sd):
 
 def test_the_walk_is_brownian_in_octaves_of_ranks():
     d = Discrepancy(field_sd=0.0, walk_sd=0.1)
-    one = points(np.array([1e6, 1e6]), np.array([16.0, 256.0]), None, ["", ""])
+    one = points(np.array([1e6, 1e6]), np.array([16.0, 256.0]))
     # 2 octaves from the anchor at 4 ranks to 16, 6 to 256; the earlier one is shared
     np.testing.assert_allclose(
         kernel(d, 2.0, one, one), [[0.02, 0.02], [0.02, 0.06]], rtol=1e-12

@@ -101,8 +101,10 @@ def test_intervals_widen_with_the_distance(model):
     ranks = model.predict("all_gather", 1e6, [64.0, 128.0, 1024.0, 65_536.0]).log_sd
     sizes = model.predict("all_gather", 2.0 ** np.arange(30, 38, 2), 64.0).log_sd
     small = model.predict("all_gather", 2.0 ** np.arange(10, 0, -3), 64.0).log_sd
-    for widths in (ranks, sizes, small):
-        assert np.all(np.diff(widths) > 0.001), widths
+    assert np.all(np.diff(ranks) > 0.05), ranks
+    for widths in (sizes, small):  # towards what models typically miss, and no further
+        assert np.all(np.diff(widths) > 0), widths
+        assert widths[-1] > widths[0] + 0.08, widths
     unseen = model.predict("all_reduce", 1e6, 64.0).log_sd
     assert unseen > inside + 0.05
     assert inside > 0.5 * NOISE

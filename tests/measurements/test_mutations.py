@@ -18,6 +18,7 @@ from fabricmodel.measurements import (
 from fabricmodel.measurements import nccl_text as nccl
 from fabricmodel.measurements import nccom_text as nccom
 from fabricmodel.measurements import tidy_csv as tidy
+from fabricmodel.measurements.evidence import Given
 
 NCCL = """\
 [1,0]<stdout>:# Collective test starting: all_gather_perf
@@ -136,7 +137,7 @@ def test_damaged_text(name, changes, given):
     arguments = {"ranks": 16, "collective": "all_reduce"} if given else {}
     form.matches(text)
     try:
-        table = form.read(text, "x.log", **arguments)
+        table = form.read(text, "x.log", Given(**arguments))
     except MeasurementError as error:
         assert str(error).startswith("x.log")
     else:

@@ -4,6 +4,7 @@ import pytest
 
 from fabricmodel.errors import MeasurementError
 from fabricmodel.measurements import nccom_json, read_measurements
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.nccl_json import matches, read
 
 
@@ -47,7 +48,7 @@ def test_a_report():
 
 def test_several_reports_in_one_file():
     texts = json.dumps(report(), indent=1), json.dumps(report(sizes=(8192,)))
-    table = read("\n".join(texts), "r.json", collective="all_reduce")
+    table = read("\n".join(texts), "r.json", Given(collective="all_reduce"))
     assert len(table) == 6
 
 
@@ -82,7 +83,7 @@ def test_truncated(cut):
 def test_contradictions_and_nothing():
     text = json.dumps(report())
     with pytest.raises(MeasurementError, match="the argument ranks says 4"):
-        read(text, "r.json", ranks=4)
+        read(text, "r.json", Given(ranks=4))
     with pytest.raises(MeasurementError, match="no row of results"):
         read(json.dumps(report(sizes=())), "r.json")
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from fabricmodel.errors import MeasurementError
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.nccl_text import matches, read
 from fabricmodel.measurements.vocabulary import bus_factor
 
@@ -126,7 +127,7 @@ def test_collective_from_the_rows_alone(kind, columns, middle):
     table = read(devices(8, 8) + text, "run.log")
     assert set(table.collective) == {kind}
     assert len(table) == 6
-    assert len(read(text, "run.log", ranks=8)) == 6
+    assert len(read(text, "run.log", Given(ranks=8))) == 6
 
 
 def test_all_gather_and_all_to_all_look_alike_so_the_log_or_the_caller_must_say():
@@ -137,7 +138,7 @@ def test_all_gather_and_all_to_all_look_alike_so_the_log_or_the_caller_must_say(
         "run.log, line 4: the log doesn't name its collective; the rows fit all_gather "
         "or all_to_all. Give collective=NAME (--collective NAME)."
     )
-    assert set(read(text, "run.log", collective="a2a").ranks) == {8.0}
+    assert set(read(text, "run.log", Given(collective="a2a")).ranks) == {8.0}
     for above in (
         "# Collective test starting: alltoall_perf\n",
         "+ mpirun -np 8 ./build/alltoall_perf -b 1K -e 256M\n",
@@ -156,29 +157,30 @@ def test_contradictions():
     )
     for arguments, message in cases:
         with pytest.raises(MeasurementError, match=message):
-            read(RUN, "run.log", **arguments)
+            read(RUN, "run.log", Given(**arguments))
     title = "# Collective test starting: all_reduce_perf\n"
     with pytest.raises(MeasurementError, match="the log is of all_reduce, the argum"):
-        read(title + RUN, "run.log", collective="broadcast")
+        read(title + RUN, "run.log", Given(collective="broadcast"))
     cut = devices(4, 4) + heading("", "error")
     with pytest.raises(MeasurementError, match="log says 4, size / count says 8"):
         text = cut + rows(ranks=8, kind="all_gather", middle="")
-        read(text, "run.log", collective="all_gather")
+        read(text, "run.log", Given(collective="all_gather"))
     with pytest.raises(MeasurementError, match="busbw / algbw"):
         table = heading() + rows(ranks=8)
-        read(table, "run.log", ranks=64, collective="all_reduce")
+        read(table, "run.log", Given(ranks=64, collective="all_reduce"))
 
 
 def test_ranks_from_counts_from_bandwidths_or_from_the_caller():
     text = rows(ranks=512, kind="all_to_all", middle="")
-    assert set(read(text, "run.log", collective="alltoall").ranks) == {512.0}
+    assert set(read(text, "run.log", Given(collective="alltoall")).ranks) == {512.0}
     assert set(read(rows(ranks=24), "run.log").ranks) == {24.0}
     coarse = line(4096, "50.25 49.5", ranks=24)
     with pytest.raises(MeasurementError, match=r"ranks.*Give ranks=N \(--ranks N\)"):
-        read(coarse, "run.log", collective="all_reduce")
-    assert set(read(coarse, "run.log", 24, None, "all_reduce").ranks) == {24.0}
+        read(coarse, "run.log", Given(collective="all_reduce"))
+    given = Given(ranks=24, collective="all_reduce")
+    assert set(read(coarse, "run.log", given).ranks) == {24.0}
     joined = "node0:1:2 [0] NCCL INFO comm 0x7f rank 3 nranks 24 cudaDev 3\n"
-    assert set(read(joined + coarse, "r.log", collective="allr").ranks) == {24.0}
+    assert set(read(joined + coarse, "r.log", Given(collective="allr")).ranks) == {24.0}
 
 
 def test_device_lines_with_gaps_say_nothing():
@@ -202,7 +204,7 @@ def test_uneven_nodes_and_nodes_from_the_caller():
     table = read(devices(8, 5) + heading() + rows(ranks=8), "run.log")
     assert set(table.nodes) == {2.0}
     assert table.frame["ranks_per_node"].null_count() == 6
-    table = read(RUN, "run.log", nodes=1)  # two containers on one host
+    table = read(RUN, "run.log", Given(nodes=1))  # two containers on one host
     assert set(table.ranks_per_node) == {8.0}
 
 
@@ -257,7 +259,7 @@ def test_a_benchmark_of_something_else_is_set_aside():
     ],
 )  # fmt: skip
 def test_damaged_rows_are_listed(damage, kept, reason):
-    table = read(damage(RUN), "run.log", ranks=8, collective="all_reduce")
+    table = read(damage(RUN), "run.log", Given(ranks=8, collective="all_reduce"))
     assert len(table) == kept
     assert bool(table.set_aside) == (kept < 6)
     for row in table.set_aside:
@@ -279,17 +281,19 @@ def test_old_deviations_are_no_errors_unless_the_check_failed():
     """Old alltoall in place deviates by 1, and the footer still counts 0."""
     kind = {"ranks": 8, "kind": "all_to_all", "middle": "", "wrong": "0e+00 1e+00"}
     for head in ("", heading("redop", "error")):
-        table = read(head + rows(**kind) + FOOTER, "run.log", collective="alltoall")
+        table = read(
+            head + rows(**kind) + FOOTER, "run.log", Given(collective="alltoall")
+        )
         assert len(table) == 6
     failed = FOOTER.replace("0 OK", "3 FAILED")
     text = heading("redop", "error") + rows(**kind) + failed
-    table = read(text, "run.log", collective="alltoall")
+    table = read(text, "run.log", Given(collective="alltoall"))
     assert set(table.frame["statistic"]) == {"out-of-place"}
     assert len(table.set_aside) == 3
     text = heading("redop", "#wrong") + rows(**kind) + FOOTER
-    assert len(read(text, "run.log", collective="alltoall")) == 3
+    assert len(read(text, "run.log", Given(collective="alltoall"))) == 3
     starred = text.replace("1e+00", "2e-07*").replace("#wrong", "error")
-    assert len(read(starred, "run.log", collective="alltoall")) == 3
+    assert len(read(starred, "run.log", Given(collective="alltoall"))) == 3
 
 
 def test_a_failed_check_without_a_faulty_row_is_listed():
@@ -382,4 +386,4 @@ def test_a_word_in_the_files_name_or_text_is_the_last_resort():
 def test_very_long_lines_neither_hang_nor_hide_rows():
     fused = RUN.replace("\n", " ") * 200
     with pytest.raises(MeasurementError, match="refused"):
-        read(heading() + fused, "run.log", ranks=8)
+        read(heading() + fused, "run.log", Given(ranks=8))

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from fabricmodel.errors import MeasurementError
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.nccom_json import matches, read
 
 
@@ -22,7 +23,7 @@ def report(ranks=32, **extra):
 
 
 def test_json():
-    table = read(report(), "r.json", collective="allg")
+    table = read(report(), "r.json", Given(collective="allg"))
     assert list(table.ranks) == [32.0] * 2
     assert table.frame["time_us"].to_list() == [6.25, 7.5]
     assert list(table.collective) == ["all_gather"] * 2
@@ -37,19 +38,19 @@ def test_truncated_json_names_the_line(cut):
     text = report()[:cut]
     assert matches(text)
     with pytest.raises(MeasurementError, match=r"r\.json, line [0-9]+: .*truncated"):
-        read(text, "r.json", collective="allg")
+        read(text, "r.json", Given(collective="allg"))
 
 
 def test_bad_results_in_json_are_listed_with_their_line():
     text = report().replace("6.25", "NaN")
-    table = read(text, "r.json", collective="allg")
+    table = read(text, "r.json", Given(collective="allg"))
     assert len(table) == 1
     (row,) = table.set_aside
     assert "time 'NaN'" in row.reason
     assert '"size(B)": 1024' in text.split("\n")[row.line - 1]
     odd = json.loads(report())
     odd["results"] += [{"error": 1}, 7]
-    table = read(json.dumps(odd), "r.json", collective="allg")
+    table = read(json.dumps(odd), "r.json", Given(collective="allg"))
     assert (len(table), len(table.set_aside)) == (2, 2)
 
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from fabricmodel.errors import MeasurementError
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.nccom_command import find_command
 from fabricmodel.measurements.nccom_text import matches, read
 
@@ -84,7 +85,7 @@ def test_the_output_does_not_tell_all_gather_from_all_to_all():
         "the bandwidths fit all_gather or reduce_scatter or all_to_all. "
         "Give collective=NAME (--collective NAME)."
     )
-    table = read(text, "new.txt", collective="allg")
+    table = read(text, "new.txt", Given(collective="allg"))
     assert list(table.ranks) == [16.0] * 3
 
 
@@ -92,14 +93,14 @@ def test_two_ranks_look_like_send_and_receive():
     text = OLD.replace("0.06", "0.03").replace("45.37", "23.42")
     with pytest.raises(MeasurementError, match=r"fit all_reduce or .* or send_recv"):
         read(text, "old.txt")
-    assert list(read(text, "old.txt", collective="allr").ranks) == [2.0, 2.0]
+    assert list(read(text, "old.txt", Given(collective="allr")).ranks) == [2.0, 2.0]
 
 
 def test_ranks_that_the_digits_do_not_tell():
     text = OLD.replace("21350          23.42          45.37", "x 1 1")
     with pytest.raises(MeasurementError, match=r"Give ranks=N \(--ranks N\)"):
-        read(text, "old.txt", collective="allr")
-    table = read(text, "old.txt", collective="allr", ranks=32, nodes=2)
+        read(text, "old.txt", Given(collective="allr"))
+    table = read(text, "old.txt", Given(collective="allr", ranks=32, nodes=2))
     assert list(table.ranks_per_node) == [16.0]
     assert len(table.set_aside) == 1
 
@@ -112,16 +113,16 @@ def test_contradictions():
     )
     for arguments, message in cases:
         with pytest.raises(MeasurementError, match=message):
-            read(command + OLD, "old.txt", **arguments)
+            read(command + OLD, "old.txt", Given(**arguments))
     with pytest.raises(MeasurementError, match=r"not the 1\.750 of all_reduce on 8"):
         read(command.replace("32", "8") + OLD, "old.txt")
     with pytest.raises(MeasurementError, match="impossible for all_gather"):
-        read(OLD, "old.txt", collective="allg")
+        read(OLD, "old.txt", Given(collective="allg"))
 
 
 def test_an_impossible_ratio_is_no_evidence():
     text = OLD.replace("45.37", "726.02").replace("0.06", "0.93")
-    table = read(text, "old.txt", collective="allr", ranks=32)
+    table = read(text, "old.txt", Given(collective="allr", ranks=32))
     assert len(table) == 2
 
 
@@ -161,7 +162,9 @@ def test_other_operations_are_set_aside():
     ],
 )
 def test_damaged_rows_are_listed(old, new, reason):
-    table = read(NEW.replace(old, new, 1), "new.txt", ranks=16, collective="allr")
+    table = read(
+        NEW.replace(old, new, 1), "new.txt", Given(ranks=16, collective="allr")
+    )
     (row,) = table.set_aside
     assert reason in row.reason
     assert len(table) == (3 if "header" in reason else 2)

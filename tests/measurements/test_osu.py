@@ -1,6 +1,7 @@
 import pytest
 
 from fabricmodel.errors import MeasurementError
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.osu import matches, read
 
 
@@ -27,7 +28,7 @@ FULL = "Avg Latency(us)   Min Latency(us)   Max Latency(us)  Iterations"
 )
 def test_sizes_become_those_of_the_full_vector(title, kind, factor):
     head = "Pure Comm.(us)" if "Non" in title else "Avg Latency(us)"
-    table = read(log(title, head), "run.log", ranks=16)
+    table = read(log(title, head), "run.log", Given(ranks=16))
     assert set(table.collective) == {kind}
     assert list(table.size_bytes) == [4.0 * factor, 1024.0 * factor]
     assert table.frame["time_us"].to_list() == [1.86, 12.5]
@@ -41,7 +42,7 @@ def test_full_output_and_the_launchers_ranks():
     assert (row["ranks"], row["nodes"], row["min_us"]) == (64.0, 4.0, 2.43)
     assert row["notes"] == "OMB 5.9"
     with pytest.raises(MeasurementError, match="the argument ranks says 8"):
-        read(text, "run.log", ranks=8)
+        read(text, "run.log", Given(ranks=8))
 
 
 def test_ranks_must_come_from_somewhere():
@@ -71,7 +72,7 @@ def test_several_runs_in_one_file():
     ],
 )
 def test_rows_that_are_refused(row, reason):
-    table = read(log(rows=("4   1.86", "16   2.00", row)), "run.log", ranks=4)
+    table = read(log(rows=("4   1.86", "16   2.00", row)), "run.log", Given(ranks=4))
     assert len(table) == 2
     assert reason in table.set_aside[0].reason
     assert table.set_aside[0].line == 5
@@ -81,7 +82,7 @@ def test_failed_validation_and_an_impossible_average():
     head = "Avg Latency(us)   Min Latency(us)   Max Latency(us)  Validation"
     rows = ("4  2.00  1.00  3.00  Pass", "8  2.00  1.00  3.00  Fail")
     rows += ("16  9.00  1.00  3.00  Pass",)
-    table = read(log(head=head, rows=rows), "run.log", ranks=4)
+    table = read(log(head=head, rows=rows), "run.log", Given(ranks=4))
     assert list(table.size_bytes) == [4.0]
     reasons = [row.reason for row in table.set_aside]
     assert "validation failed" in reasons[0]
@@ -97,4 +98,4 @@ def test_latency_between_two_and_bandwidths():
     with pytest.raises(MeasurementError, match="bandwidth tests keep many"):
         read(text, "x.log")
     with pytest.raises(MeasurementError, match="barrier, is not among"):
-        read(log("Barrier"), "x.log", ranks=4)
+        read(log("Barrier"), "x.log", Given(ranks=4))

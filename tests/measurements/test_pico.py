@@ -1,6 +1,7 @@
 import pytest
 
 from fabricmodel.errors import MeasurementError
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.pico import matches, read
 
 HEAD = "buffer_size,collective_type,algo_name,nnodes,tasks_per_node,median"
@@ -55,4 +56,4 @@ def test_iterations():
     with pytest.raises(MeasurementError, match="whose name doesn't say"):
         read(text, "x.csv")
     with pytest.raises(MeasurementError, match="how many ranks"):
-        read(text, "all_reduce_1024_ring_ompi_int32.csv", ranks=4)
+        read(text, "all_reduce_1024_ring_ompi_int32.csv", Given(ranks=4))

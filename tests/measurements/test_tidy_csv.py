@@ -8,6 +8,7 @@ import pytest
 
 from fabricmodel.errors import MeasurementError
 from fabricmodel.measurements import COLLECTIVES, COLUMNS, Measurements
+from fabricmodel.measurements.evidence import Given
 from fabricmodel.measurements.tidy_csv import matches, read
 
 HEADER = "ranks,collective,size_bytes,time_us"
@@ -115,10 +116,11 @@ def test_no_usable_row():
 
 def test_arguments_must_agree_and_fill_what_is_missing():
     text = f"{HEADER}\n8,ar,64,5\n"
-    assert list(read(text, "t.csv", 8, 2, "all_reduce").nodes) == [2.0]
-    for arguments in ((16, None, None), (None, None, "all_gather")):
+    given = Given(ranks=8, nodes=2, collective="all_reduce")
+    assert list(read(text, "t.csv", given).nodes) == [2.0]
+    for wrong in (Given(ranks=16), Given(collective="all_gather")):
         with pytest.raises(MeasurementError, match=r"line 2: .* the argument"):
-            read(text, "t.csv", *arguments)
+            read(text, "t.csv", wrong)
 
 
 def test_matches_by_header():

@@ -123,10 +123,10 @@ def flat(monkeypatch):
     fabric = dataclasses.replace(
         fm.load_fabric("h100-infiniband"), strategies=("flat_ring", "flat_tree")
     )
-    monkeypatch.setattr("experiments.tuning_export.fm.load_fabric", lambda _: fabric)
-    monkeypatch.setattr("experiments.tuning_export._TUNED", ("all_reduce",))
+    monkeypatch.setattr("experiments.tuning.export.fm.load_fabric", lambda _: fabric)
+    monkeypatch.setattr("experiments.tuning.export._TUNED", ("all_reduce",))
     monkeypatch.setattr(
-        "experiments.tuning_export.fm.fit", lambda fabric, _: prior_model(fabric)
+        "experiments.tuning.export.fm.fit", lambda fabric, _: prior_model(fabric)
     )
 
 

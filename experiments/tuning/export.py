@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 import fabricmodel as fm
-from experiments.output import duration, machine, size, whole_folder
+from experiments.output import duration, machine, markdown_table, size, whole_folder
 from fabricmodel.baselines.nccl import Communicator, dgx, nccl_choice
 from fabricmodel.tuning import (
     constants_of,
@@ -106,14 +106,19 @@ def _report(
         "tuning model), both at the fitted prices; sure is how probable a gain is at "
         "least.",
         "",
-        "| ranks | size | NCCL's | exported | expected | sure |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {row['ranks']} | {size(row['size_bytes'])} | {row['default']} "
-            f"{duration(row['default_s'])} | {row['chosen']} "
-            f"{duration(row['chosen_s'])} | "
-            f"{row['chosen_s'] / row['default_s']:.2f} | {row['sure']:.0%} |"
-            for row in rows
+        markdown_table(
+            ("ranks", "size", "NCCL's", "exported", "expected", "sure"),
+            [
+                (
+                    row["ranks"],
+                    size(row["size_bytes"]),
+                    f"{row['default']} {duration(row['default_s'])}",
+                    f"{row['chosen']} {duration(row['chosen_s'])}",
+                    f"{row['chosen_s'] / row['default_s']:.2f}",
+                    f"{row['sure']:.0%}",
+                )
+                for row in rows
+            ],
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
-from experiments.output import machine, whole_folder, write_json
+from experiments.output import machine, markdown_table, whole_folder, write_json
 from fabricmodel.plots.ticks import chips_label
 from fabricmodel.training.beliefs import BELIEFS
 from fabricmodel.training.habits import drawn_habits, load_habits, unexplained
@@ -180,10 +180,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rows as a table."""
     if not rows:
         return "(no rows)\n"
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(str(row[n]) for n in names) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return markdown_table(rows[0], [[row[n] for n in rows[0]] for row in rows]) + "\n"
 
 
 def publish(

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
-from experiments.log_samples import SAMPLES, Sample
+from experiments.logs.samples import SAMPLES, Sample
 
 LEAST_MBps = {"csv": 50.0, "text": 5.0}
 """Promised, for a large CSV (or Parquet) and for text."""

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import track
 
 import fabricmodel as fm
-from experiments.log_samples import RUINS, SAMPLES
+from experiments.logs.samples import RUINS, SAMPLES
 from fabricmodel.measurements import Measurements, NoUsableRow, SetAside
+from fabricmodel.measurements.evidence import Given
 
 # What a person would call a row of nccl-tests or nccom-test: knows nothing of readers.
 _LIKE_A_ROW = re.compile(
@@ -133,7 +134,9 @@ def check_samples(console: Console) -> list[dict[str, Any]]:
         rounds = 3 if name == "parquet" else ROUNDS  # each costs a process
         for seed in range(rounds):
             sample = make(random.Random(seed))
-            table = sample.form.read(sample.content, f"{name}.log", **sample.given)
+            table = sample.form.read(
+                sample.content, f"{name}.log", Given(**sample.given)
+            )
             rows += len(table)
             wrong = rows_of(table) ^ sample.truth
             if wrong or table.set_aside:

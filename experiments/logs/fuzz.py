@@ -25,9 +25,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.log_samples import SAMPLES, Sample
+from experiments.logs.samples import SAMPLES, Sample
 from fabricmodel.errors import MeasurementError
 from fabricmodel.measurements import COLLECTIVES, Measurements
+from fabricmodel.measurements.evidence import Given
 
 SLOW_S = 2.0
 _CHUNK = 250
@@ -129,7 +130,7 @@ def one(name: str, seed: int) -> tuple[str, list[str]]:
     began = time.process_time()
     try:
         sample.form.matches(content)
-        table = sample.form.read(content, "x.log", **given)
+        table = sample.form.read(content, "x.log", Given(**given))
         ending, faults = "read", faults_of(table, content)
     except MeasurementError as error:
         ending = "refused"

@@ -1,0 +1,1 @@
+"""What ``experiments.check_bounds`` tries: random cases and the physical bounds."""

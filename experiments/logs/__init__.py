@@ -1,0 +1,1 @@
+"""What ``experiments.readers`` does to every reader: samples, checks, fuzz, speed."""

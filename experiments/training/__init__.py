@@ -1,0 +1,1 @@
+"""What the experiments about training share: plans, options and their reports."""
