@@ -50,8 +50,6 @@ def rows_of(chips: int, derates: list[float]) -> list[dict[str, Any]]:
         for kind, cooling in cases.items():
             day = np.asarray(pace(cooling, watts, float(chips)))
             drawn = float(power_at(watts, float(day.mean())))
-            node = float(np.asarray(node_power_W(cooling, drawn)))
-            rack = float(np.asarray(cooling.rack_kW))
             rate = 6000.0 * float(day.mean())  # tokens a second that cancel in ratios
             rows.append(
                 {
@@ -61,7 +59,7 @@ def rows_of(chips: int, derates: list[float]) -> list[dict[str, Any]]:
                     "temperature_C": float(temperature_C(cooling, watts)),
                     "clock": float(day.mean()),
                     "swing": float(day.max() / max(day.min(), 1e-9) - 1.0),
-                    "chips_per_rack": int(rack * 1000.0 // node * 8),
+                    "chips_per_rack": chips_per_rack(cooling, watts, float(day.mean())),
                     "relative_J_per_token": float(
                         joules_per_token(cooling, drawn, rate, 1.0)
                     ),
@@ -77,6 +75,13 @@ def clocks(cooling: Cooling, chips: float) -> np.ndarray:
         for watts in POWERS
     ]
     return np.stack(days)
+
+
+def chips_per_rack(cooling: Cooling, watts: float, clock: float) -> int:
+    """Chips of the whole nodes of eight that a rack feeds, at the power they draw."""
+    drawn = float(power_at(watts, clock))
+    node = float(np.asarray(node_power_W(cooling, drawn)))
+    return int(float(np.asarray(cooling.rack_kW)) * 1000.0 // node) * 8
 
 
 def draw(chips: int, folder: Path) -> None:
@@ -95,8 +100,10 @@ def draw(chips: int, folder: Path) -> None:
             label = f"{kind}, hottest of {study.short(size)}"
             left.plot(POWERS, 100 * day.mean(axis=1), mark, color=colour,
                       linewidth=width, label=label)  # fmt: skip
-        node = np.asarray(node_power_W(cooling, POWERS))
-        per_rack = float(np.asarray(cooling.rack_kW)) * 1000.0 / node * 8
+        per_rack = [
+            chips_per_rack(cooling, float(watts), float(clock))
+            for watts, clock in zip(POWERS, day.mean(axis=1), strict=True)
+        ]
         right.plot(POWERS, per_rack, mark, color=colour, linewidth=2, label=kind)
     for axis in (left, right):
         _mark_chips(axis)
@@ -132,29 +139,27 @@ def _mark_chips(axis: Any) -> None:
         )  # fmt: skip
 
 
-def reach_W(cooling: Cooling, chips: int) -> float:
-    """Power of a chip at which the hottest of N loses 2 % of its clock over a day."""
+def reach(cooling: Cooling, chips: int) -> str:
+    """Say at which power of a chip the hottest of N loses 2 % of its clock."""
     mean = clocks(cooling, chips).mean(axis=1)
     low = np.flatnonzero(mean < 0.98)
     if not len(low):
-        return float(POWERS[-1])
+        return f"not up to {POWERS[-1]:.0f} W"
     at = max(int(low[0]), 1)
     part = (mean[at - 1] - 0.98) / (mean[at - 1] - mean[at])
-    return float(POWERS[at - 1] + part * (POWERS[at] - POWERS[at - 1]))
+    return f"from about {POWERS[at - 1] + part * (POWERS[at] - POWERS[at - 1]):.0f} W"
 
 
 def answer(rows: list[dict[str, Any]], chips: int) -> str:
     """Say in words what liquid gives, and to whom."""
-    air, liquid = reach_W(AIR, chips), reach_W(LIQUID, chips)
+    air, liquid = reach(AIR, chips), reach(LIQUID, chips)
     by = {(row["chip"], row["cooling"]): row for row in rows}
     h100 = by["h100", "air"]["clock"], by["h100", "liquid"]["clock"]
     dense = by["h100", "liquid"]["chips_per_rack"] / by["h100", "air"]["chips_per_rack"]
     return (
-        f"Of {chips:,} chips the hottest sets the pace. In air it loses 2 % of "
-        "its clock "
-        f"from about {air:.0f} W a chip, in liquid from about {liquid:.0f} W. "
-        "H100 (700 "
-        f"W) runs at {100 * h100[0]:.1f} % in air and {100 * h100[1]:.1f} % in liquid: "
+        f"Of {chips:,} chips the hottest sets the pace. In air it loses 2 % of its "
+        f"clock {air} a chip, in liquid {liquid}. H100 (700 W) runs at "
+        f"{100 * h100[0]:.1f} % in air and {100 * h100[1]:.1f} % in liquid: "
         "no throttle worth the name, which agrees with MLPerf logs of the same chip in "
         "air and liquid (differences under 1 % on Nvidia, 1 to 5 % on AMD). The one "
         "contrary measurement, 17 % (arXiv 2507.16781), is the row with that derate. "
