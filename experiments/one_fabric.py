@@ -185,9 +185,9 @@ def main(argv: list[str] | None = None) -> int:
                 f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
             )
             + "\n- The ideal is no product: one switch of that many ports does not "
-            "exist. It has the latency of the innermost link and no contention. A ratio "
-            "within 2 % of 1 is no difference: where several algorithms are as fast, "
-            "the soft minimum of a fabric counts up to that much less.",
+            "exist. It has the latency of the innermost link and no contention. A "
+            "ratio within 2 % of 1 is no difference: where several algorithms are as "
+            "fast, the soft minimum of a fabric counts up to that much less.",
             draw=lambda folder: draw(rows, options.chips, folder),
         )
         console.print(f"wrote {options.out}", highlight=False)
