@@ -6,6 +6,7 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.progress import Progress
@@ -52,6 +53,10 @@ class Fit:
         model = self.model
         columns = ("measured_s", "predicted_s", "lo_s", "hi_s")
         found = score(*(self.points[name].to_numpy() for name in columns))
+        priced, measured = (
+            self.points[name].to_numpy() for name in ("priced_s", "measured_s")
+        )
+        alone = np.abs(priced / measured - 1.0)
         return {
             "fit": self.label,
             "fabric": model.fabric.name,
@@ -59,6 +64,10 @@ class Fit:
             "set_aside": len(self.times.set_aside),
             "median_abs_rel_err": found["median_abs_rel_err"],
             "mean_abs_rel_err": found["mean_abs_rel_err"],
+            "prices_alone": {
+                "median": float(np.median(alone)),
+                "mean": float(np.mean(alone)),
+            },
             "converged": model.converged,
             "gradient_norm": model.solution.gradient_norm if model.solution else 0.0,
             "starts_agreeing": model.solution.agreeing if model.solution else 0,
@@ -119,6 +128,7 @@ def _fit(job: Job) -> Fit:
             "size_bytes": job.times.size_bytes,
             "measured_s": job.times.time_s,
             "predicted_s": guess.median_s,
+            "priced_s": guess.priced_s,
             "lo_s": guess.low_s,
             "hi_s": guess.high_s,
             "held_out": False,

@@ -60,11 +60,16 @@ def write_report(
                 "rows",
                 "median error",
                 "mean error",
+                "prices alone, median",
+                "mean",
                 "converged",
                 "starts agreeing",
             ],
             [_fit_line(fit) for fit in fits],
         ),
+        "A prediction errs little where it was measured, since what counts x prices "
+        "miss there is part of it; the errors of prices alone say how well the "
+        "model itself explains the data.",
         *(_set_aside(fit) for fit in fits if fit.times.set_aside),
         "![measured and fitted](fit.png)",
         "### What the data taught",
@@ -108,6 +113,8 @@ def _fit_line(fit: Fit) -> list[str]:
         str(found["rows"]),
         f"{found['median_abs_rel_err']:.1%}",
         f"{found['mean_abs_rel_err']:.1%}",
+        f"{found['prices_alone']['median']:.1%}",
+        f"{found['prices_alone']['mean']:.1%}",
         "yes" if found["converged"] else f"no (gradient {found['gradient_norm']:.2g})",
         str(found["starts_agreeing"]),
     ]

@@ -191,19 +191,24 @@ class FittedModel:
         Raises:
           FabricError: as ``predict``.
         """
-        columns = {name: np.full(len(times), np.nan) for name in ("mid", "low", "high")}
+        names = [field.name for field in dataclasses.fields(Rows)]
+        columns = {name: np.full(len(times), np.nan) for name in names}
         pairs = list(zip(times.collective.tolist(), times.series.tolist(), strict=True))
         for collective, series in sorted(set(pairs)):
             mask = np.array([pair == (collective, series) for pair in pairs])
             part = times.filter(mask)
             known = series if series in self.seen.series else None
             guess = self._answer(measured(part), known, (len(part),))
-            found = (guess.median_s, *guess.interval(0.9))
-            for column, seconds_ in zip(columns.values(), found, strict=True):
-                column[mask] = seconds_
-        return Rows(
-            median_s=columns["mid"], low_s=columns["low"], high_s=columns["high"]
-        )
+            low, high = guess.interval(0.9)
+            found = {
+                "median_s": guess.median_s,
+                "priced_s": guess.median_s - guess.terms.get(MISSED, 0.0),
+                "low_s": low,
+                "high_s": high,
+            }
+            for name, seconds in found.items():
+                columns[name][mask] = seconds
+        return Rows(**columns)
 
     def on(self, fabric: Fabric) -> FittedModel:
         """Carry the fitted prices to another fabric with some of the same links.

@@ -85,8 +85,14 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Predicted seconds of the rows of a table: median and 90 % interval, (R,)."""
+    """Predicted seconds of the rows of a table, (R,).
+
+    Attributes:
+      median_s, low_s, high_s: median and 90 % interval.
+      priced_s: counts x prices alone, without what the measurements nearby missed.
+    """
 
     median_s: np.ndarray
+    priced_s: np.ndarray
     low_s: np.ndarray
     high_s: np.ndarray

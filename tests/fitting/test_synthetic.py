@@ -261,6 +261,18 @@ def test_bad_questions(model):
         )
 
 
+def test_rows_tell_prices_from_what_they_miss(model, measured):
+    rows = model.predict_rows(measured)
+    assert np.all((rows.low_s < rows.median_s) & (rows.median_s < rows.high_s))
+    part = measured.select(collective="all_to_all")
+    asked = model.predict("all_to_all", part.size_bytes, part.ranks)
+    at = measured.collective == "all_to_all"
+    np.testing.assert_allclose(rows.median_s[at], asked.median_s, rtol=1e-9)
+    np.testing.assert_allclose(
+        rows.median_s[at] - rows.priced_s[at], asked.terms[MISSED], atol=1e-12
+    )
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 @pytest.mark.parametrize("size", [np.nan, np.inf, -1.0])
