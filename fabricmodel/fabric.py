@@ -28,6 +28,9 @@ FACTOR_KINDS = ("latency", "transfer", "choice")
 """What a factor multiplies: an algorithm's or a protocol's latency, its bytes, or what
 its library takes it to cost."""
 
+RULE_KIND = "above_bytes"
+"""Of a factor that is a size: from there on its library takes that algorithm alone."""
+
 
 @pytree
 class Level:
@@ -147,7 +150,8 @@ class Factors:
       names: ``DOMAIN.ALGORITHM.latency``, ``.transfer`` or ``.choice`` (how much dearer
         the library takes it to be when it chooses), shared by the collectives, or the
         same with ``COLLECTIVE.`` before it for what one of them adds; or
-        ``protocol.PROTOCOL.`` and one of the three.
+        ``protocol.PROTOCOL.`` and one of the three. ``DOMAIN.ALGORITHM.above_bytes``
+        is a size (``timing.rules``).
       values: (n,) factors; 1 means that the counts say it all.
     """
 
@@ -161,7 +165,7 @@ def is_factor(name: str) -> bool:
     >>> is_factor("neuronlink.mesh.latency"), is_factor("efa.round_s")
     (True, False)
     """
-    return name.rsplit(".", 1)[-1] in FACTOR_KINDS
+    return name.rsplit(".", 1)[-1] in (*FACTOR_KINDS, RULE_KIND)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,49 @@
+"""What an algorithm and a protocol cost against their counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fabricmodel.fabric import FACTOR_KINDS, Fabric
+from fabricmodel.timing.table import CountTable
+
+
+def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
+    """Name the factors of an algorithm: shared by its collectives, and its own.
+
+    >>> factor_names(("neuronlink", "all_gather"), "mesh")
+    ('neuronlink.mesh', 'all_gather.neuronlink.mesh')
+    """
+    domain, collective = stage
+    return f"{domain}.{algorithm}", f"{collective}.{domain}.{algorithm}"
+
+
+def candidate_factors(
+    table: CountTable, fabric: Fabric, kinds: Sequence[str]
+) -> list[Array]:
+    """Factors of each candidate, (C,), one array for each kind."""
+    stems = [factor_names(c.stage, c.algorithm) for c in table.candidates]
+    return [products(fabric, stems, kind) for kind in kinds]
+
+
+def protocol_factors(fabric: Fabric) -> list[Array]:
+    """Factors of each protocol, (Q,): latency, transfer, choice."""
+    stems = [(f"protocol.{name}",) for name in fabric.protocols]
+    return [products(fabric, stems, kind) for kind in FACTOR_KINDS]
+
+
+def products(fabric: Fabric, stems: Sequence[Sequence[str]], kind: str) -> Array:
+    """Product of the factors of one kind that each row of stems names, (rows,)."""
+    names = fabric.factors.names
+    own = np.zeros((len(stems), len(names)), np.float32)
+    for row, several in enumerate(stems):
+        for stem in several:
+            if f"{stem}.{kind}" in names:
+                own[row, names.index(f"{stem}.{kind}")] = 1.0
+    if not own.any():
+        return jnp.ones(len(stems))
+    return jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))
