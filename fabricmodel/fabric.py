@@ -206,6 +206,7 @@ class Fabric:
       levels: the dimensions.
       launch_s: once per call, by collective.
       reduce_byte_s: a byte reduced.
+      copy_byte_s: a byte that a rank copies from its own input to its own output.
       memory_round_s, memory_byte_s: a step and a byte of the memory stream of one
         channel.
       factors: how much dearer than its counts each algorithm is; none is 1.
@@ -220,6 +221,7 @@ class Fabric:
     levels: tuple[Level, ...]
     launch_s: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
     reduce_byte_s: Numeric = 0.0
+    copy_byte_s: Numeric = 0.0
     memory_round_s: Numeric = 0.0
     memory_byte_s: Numeric = 0.0
     factors: Factors = dataclasses.field(default_factory=Factors)

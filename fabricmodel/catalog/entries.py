@@ -7,7 +7,7 @@ One TOML file for any number of fabrics:
   ``jitter_us``, ``bandwidth_GBps`` (one link, 1e9 bytes; one direction, unless the
   figure says ``direction = "both"``) and ``crowd`` (the share by which a byte gets
   dearer with each doubling of the level).
-- ``[engines.NAME]``: ``launch_us``, ``reduce_GBps``, ``memory_round_us``,
+- ``[engines.NAME]``: ``launch_us``, ``reduce_GBps``, ``copy_GBps``, ``memory_round_us``,
   ``memory_GBps``.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
   ``"DOMAIN.ALGORITHM.latency"``, ``.transfer`` or ``.choice``, wherever the domain
@@ -66,6 +66,7 @@ _LINK = {
 _ENGINE = {
     "launch_us": "launch_s",
     "reduce_GBps": "reduce_byte_s",
+    "copy_GBps": "copy_byte_s",
     "memory_round_us": "memory_round_s",
     "memory_GBps": "memory_byte_s",
 }

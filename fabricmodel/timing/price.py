@@ -153,13 +153,16 @@ def collective_seconds(
 ) -> Array:
     """Seconds of a collective: the launch, and the best way, never below the bound.
 
+    On top what a rank copies of its own share, from what it sends to what it receives.
+
     ``frozen`` as in ``timing.selection``: the same seconds, and derivatives that say
     what they are made of.
     """
     best = best_seconds(table, fabric, size_bytes, frozen=frozen)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
     guarded = soft_max(jnp.stack([best, bound]), axis=0, sharpness=GUARD)
-    return jnp.asarray(launch_s + guarded)
+    copied = size_bytes * table.copied * fabric.copy_byte_s
+    return jnp.asarray(launch_s + guarded + copied)
 
 
 def best_seconds(
