@@ -194,6 +194,9 @@ class Fabric:
         ``flat_direct`` (one ring, one pair of trees, or all to all, over every rank).
         Any other name of the registry adds that algorithm to the choice (``sharp``
         where the switches reduce), or in one domain alone (``nvlink.nvls``).
+      algorithms: those that its library has inside a domain, as
+        ``COLLECTIVE.ALGORITHM``; of a collective for which it names none, the automatic
+        ones of each family.
       protocols: ways to send a message, each a candidate beside the others: ``ll``,
         ``ll128``, ``simple``; ``eager``, ``rendezvous``. Their factors say what they
         cost.
@@ -211,6 +214,7 @@ class Fabric:
 
     name: str = static()
     strategies: tuple[str, ...] = static(default=("staged",))
+    algorithms: tuple[str, ...] = static(default=())
     protocols: tuple[str, ...] = static(default=("",))
     switches: tuple[KnownSwitch, ...] = static(default=())
     levels: tuple[Level, ...]

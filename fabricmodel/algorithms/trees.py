@@ -13,7 +13,12 @@ from chex import Numeric
 
 from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import Dim, Phases, log2_ceil
-from fabricmodel.algorithms.flat import counted, ranks_of
+from fabricmodel.algorithms.flat import (
+    counted,
+    double_tree_reduced,
+    double_tree_volume,
+    ranks_of,
+)
 
 
 def knomial_broadcast(
@@ -142,14 +147,15 @@ def double_tree_all_reduce(
     Source: Sanders, Speck and Träff (2009).
     """
     some = segments(size_bytes, segment_bytes)
-    depth = log2_ceil(ranks_of(dims))
+    n = ranks_of(dims)
+    depth = log2_ceil(n)
     return counted(
         dims,
         size_bytes,
         rounds=2.0 * depth + some - 1.0,
-        volume=2.0 + (2.0 * depth - 1.0) / some,
+        volume=double_tree_volume(n) + (2.0 * depth - 1.0) / some,
         phases=2.0,
-        reduced=1.0,
+        reduced=double_tree_reduced(n),
     )
 
 

@@ -170,11 +170,12 @@ def best_seconds(
     """
     times = candidate_seconds(table, fabric, size_bytes)
     protocols = times.shape[1]
+    valid = table.valid[:, None] * _sent(table, fabric)
     names = table.stage_names
     group = np.array([names.index(c.stage) for c in table.candidates])
     stages = soft_min_groups(
         times.reshape(-1),
-        jnp.repeat(table.valid, protocols),
+        valid.reshape(-1),
         np.repeat(group, protocols),
         len(names),
         believed_bias(table, fabric),
@@ -192,6 +193,7 @@ def candidate_estimates(
     The log of the time where the fabric has no factor ``choice``.
     """
     logs = jnp.log(candidate_seconds(table, fabric, size_bytes))
+    logs = jnp.where(_sent(table, fabric) > 0, logs, jnp.inf)
     bias = believed_bias(table, fabric)
     return jnp.min(logs if bias is None else logs + bias.reshape(logs.shape), axis=1)
 
@@ -221,6 +223,17 @@ def _owner(table: CountTable) -> np.ndarray:
     for row, candidate in enumerate(table.candidates):
         owner[list(candidate.phases)] = row
     return owner
+
+
+def _sent(table: CountTable, fabric: Fabric) -> np.ndarray:
+    """1 where a candidate can be sent in a protocol, (C, Q)."""
+    return np.array(
+        [
+            [float(not c.protocols or name in c.protocols) for name in fabric.protocols]
+            for c in table.candidates
+        ],
+        np.float32,
+    )
 
 
 def _candidate_factors(
