@@ -147,7 +147,9 @@ class Factors:
       names: ``DOMAIN.ALGORITHM.latency``, ``.transfer`` or ``.choice`` (how much dearer
         the library takes it to be when it chooses), shared by the collectives, or the
         same with ``COLLECTIVE.`` before it for what one of them adds; or
-        ``protocol.PROTOCOL.`` and one of the three.
+        ``protocol.PROTOCOL.`` and one of the three. An algorithm that spans every
+        level is of the domain ``flat``; with another one the factor is that of its
+        latency or transfer on the levels of that domain alone.
       values: (n,) factors; 1 means that the counts say it all.
     """
 

@@ -87,6 +87,7 @@ def _by_flow(
     per_event, per_byte = level_prices(fabric.levels, ranks)
     owner, by_protocol = _owner(table), _protocol_factors(fabric)
     by_candidate = _candidate_factors(table, fabric, FACTOR_KINDS[:2])
+    by_level = [_level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
     flows = np.asarray(table.flows)
     order, found = [], []
     for flow in np.unique(flows):
@@ -98,8 +99,12 @@ def _by_flow(
             for part in range(2)
         )
         latency = jnp.einsum("ple,el->pl", levels[..., :4], per_event)
-        latency = latency_factor[..., None] * latency[:, None]
         transfer = size_bytes * levels[..., 4] * per_byte
+        latency, transfer = (
+            seconds if factor is None else factor[owner[rows]] * seconds
+            for factor, seconds in zip(by_level, (latency, transfer), strict=True)
+        )
+        latency = latency_factor[..., None] * latency[:, None]
         transfer = transfer_factor[..., None] * transfer[:, None]
         links = _flow_seconds(str(flow), latency, transfer)
         reduction = (size_bytes * sides[:, 0] * fabric.reduce_byte_s)[:, None]
@@ -242,6 +247,24 @@ def _candidate_factors(
     """Factors of each candidate, (C,), one array for each kind."""
     stems = [factor_names(c.stage, c.algorithm) for c in table.candidates]
     return [_products(fabric, stems, kind) for kind in kinds]
+
+
+def _level_factors(table: CountTable, fabric: Fabric, kind: str) -> Array | None:
+    """Factors of algorithms that span every level, on the levels of a domain, (C, L).
+
+    None where the fabric has none of them.
+    """
+    domains = [level.domain or level.name for level in fabric.levels]
+    stems = [
+        (f"{domain}.{c.algorithm}",) if c.stage[0] == "flat" else ()
+        for c in table.candidates
+        for domain in domains
+    ]
+    named = {f"{name}.{kind}" for stem in stems for name in stem}
+    if named.isdisjoint(fabric.factors.names):
+        return None
+    factors = _products(fabric, stems, kind)
+    return factors.reshape(len(table.candidates), len(domains))
 
 
 def _protocol_factors(fabric: Fabric) -> list[Array]:
