@@ -19,7 +19,11 @@ from jax import Array
 
 from fabricmodel.fabric import FACTOR_KINDS, Fabric, Level
 from fabricmodel.timing.bounds import bound_seconds
-from fabricmodel.timing.factors import candidate_factors, protocol_factors
+from fabricmodel.timing.factors import (
+    candidate_factors,
+    level_factors,
+    protocol_factors,
+)
 from fabricmodel.timing.rules import by_size
 from fabricmodel.timing.selection import GUARD, slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
@@ -89,6 +93,7 @@ def _by_flow(
     per_event, per_byte = level_prices(fabric.levels, ranks)
     owner, by_protocol = _owner(table), protocol_factors(fabric)
     by_candidate = candidate_factors(table, fabric, FACTOR_KINDS[:2])
+    by_level = [level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
     flows = np.asarray(table.flows)
     order, found = [], []
     for flow in np.unique(flows):
@@ -100,9 +105,13 @@ def _by_flow(
             for part in range(2)
         )
         latency = jnp.einsum("ple,el->pl", levels[..., :4], per_event)
-        latency = latency_factor[..., None] * latency[:, None]
         transfer = size_bytes * levels[..., 4] * per_byte
+        latency = latency_factor[..., None] * latency[:, None]
         transfer = transfer_factor[..., None] * transfer[:, None]
+        latency, transfer = (
+            seconds if factor is None else factor[owner[rows]] * seconds
+            for factor, seconds in zip(by_level, (latency, transfer), strict=True)
+        )
         links = _flow_seconds(str(flow), latency, transfer)
         reduction = (size_bytes * sides[:, 0] * fabric.reduce_byte_s)[:, None]
         if flow == "stream":
@@ -176,11 +185,12 @@ def best_seconds(
     table = by_size(table, fabric, size_bytes)
     times = candidate_seconds(table, fabric, size_bytes)
     protocols = times.shape[1]
+    valid = table.valid[:, None] * _sent(table, fabric)
     names = table.stage_names
     group = np.array([names.index(c.stage) for c in table.candidates])
     stages = soft_min_groups(
         times.reshape(-1),
-        jnp.repeat(table.valid, protocols),
+        valid.reshape(-1),
         np.repeat(group, protocols),
         len(names),
         believed_bias(table, fabric),
@@ -200,6 +210,7 @@ def candidate_estimates(
     """
     left = by_size(table, fabric, size_bytes)
     logs = jnp.log(candidate_seconds(table, fabric, size_bytes))
+    logs = jnp.where(_sent(table, fabric) > 0, logs, jnp.inf)
     bias = believed_bias(table, fabric)
     logs = logs if bias is None else logs + bias.reshape(logs.shape)
     least = jnp.min(logs, axis=1)
@@ -221,3 +232,14 @@ def _owner(table: CountTable) -> np.ndarray:
     for row, candidate in enumerate(table.candidates):
         owner[list(candidate.phases)] = row
     return owner
+
+
+def _sent(table: CountTable, fabric: Fabric) -> np.ndarray:
+    """1 where a candidate can be sent in a protocol, (C, Q)."""
+    return np.array(
+        [
+            [float(not c.protocols or name in c.protocols) for name in fabric.protocols]
+            for c in table.candidates
+        ],
+        np.float32,
+    )

@@ -49,12 +49,14 @@ class Candidate:
       algorithm: its name in the registry.
       phases: its rows of the table.
       automatic: whether the fabric's library chooses it by itself.
+      protocols: those that it can be sent in; all of them where it names none.
     """
 
     stage: tuple[str, str]
     algorithm: str
     phases: tuple[int, ...]
     automatic: bool = True
+    protocols: tuple[str, ...] = ()
 
 
 @pytree
@@ -140,7 +142,8 @@ def count_table(
 ) -> CountTable:
     """Count every way that a fabric's library has to run a collective.
 
-    The automatic algorithms of its levels' families, those that its ``strategies``
+    The automatic algorithms of its levels' families, or those of them that its library
+    has where the fabric says so (``algorithms``), those that its ``strategies``
     name, and those in ``named``; ``timing.forcing`` chooses among the last.
 
     An all_reduce has one staged alternative for each domain that could be its turning
@@ -170,6 +173,7 @@ class _Builder:
         self.alternatives: list[tuple[Runs, Numeric]] = []
         self.where: dict[tuple[str, str], list[int]] = {}
         self.automatic: set[tuple[tuple[str, str], str]] = set()
+        self.protocols: dict[tuple[tuple[str, str], str], tuple[str, ...]] = {}
 
     def flat(self, strategy: str, collective: str) -> None:
         stage = ("flat", collective)
@@ -181,8 +185,10 @@ class _Builder:
     def _flat_stage(self, strategy: str, collective: str) -> None:
         """Count an algorithm that spans every level."""
         stage = ("flat", collective)
-        phases = SPANNING[collective][strategy].count(self.dims, 1.0)
+        algorithm = SPANNING[collective][strategy]
+        phases = algorithm.count(self.dims, 1.0)
         self.found.setdefault(stage, {})[strategy] = phases
+        self.protocols[stage, strategy] = algorithm.protocols
         self.where[stage] = list(range(len(self.dims)))
         if strategy in self.fabric.strategies:
             self.automatic.add((stage, strategy))
@@ -226,11 +232,19 @@ class _Builder:
             size = stage_sizes(collective, grouped, 1.0)[at]
             self.where[stage] = group
             self.found[stage] = {}
-            for name, algorithm in algorithms(first.family, collective).items():
+            known = algorithms(first.family, collective)
+            library = {
+                name
+                for name in known
+                if f"{collective}.{name}" in self.fabric.algorithms
+            }
+            for name, algorithm in known.items():
                 added = {name, f"{stage[0]}.{name}"} & set(self.fabric.strategies)
-                chosen = algorithm.automatic or bool(added)
+                usual = name in library if library else algorithm.automatic
+                chosen = usual or bool(added)
                 if chosen or name in self.names:
                     self.found[stage][name] = algorithm.count(grouped[at], size)
+                    self.protocols[stage, name] = algorithm.protocols
                 if chosen:
                     self.automatic.add((stage, name))
         return stage
@@ -252,12 +266,14 @@ class _Builder:
                         [phase.reduced_bytes, phase.memory_rounds, phase.memory_bytes]
                     )
                 valid.append(xp.least([phase.valid for phase in phases]))
+                known = self.protocols[stage, name]
                 candidates.append(
                     Candidate(
                         stage=stage,
                         algorithm=name,
                         phases=tuple(rows),
                         automatic=(stage, name) in self.automatic,
+                        protocols=tuple(x for x in self.fabric.protocols if x in known),
                     )
                 )
         stages = [
