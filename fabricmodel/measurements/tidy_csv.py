@@ -114,9 +114,7 @@ def _scheduled(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     label = pl.col("algorithm") if "algorithm" in frame.columns else pl.lit("")
     return frame.with_columns(
-        algorithm=pl.when(schedule & (label == ""))
-        .then("collective")
-        .otherwise(label),
+        algorithm=pl.when(schedule & (label == "")).then("collective").otherwise(label),
         collective=pl.col("collective").replace(SCHEDULES),
     )
 
