@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fabricmodel.fabric import Fabric, Factors, Level
-from fabricmodel.fitting.fit import fit
 from fabricmodel.fitting.cases import cases, seconds
+from fabricmodel.fitting.fit import fit
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.choices import switches
 from fabricmodel.timing.collective import collective_time
