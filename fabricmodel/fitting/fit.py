@@ -82,7 +82,7 @@ def fit(
         slope = partial(slope, data=found.data)
         solution = minimise(slope, first.points, adam=False)
         cov, residual, jacobian = laplace(slope, solution.point, batch=STARTS)
-        theta, extra = split(jnp.asarray(solution.point), known, count)
+        theta, extra = split(solution.point, known, count)
         fitted = concrete(known.apply(fabric, theta))
     n = len(known.names)
     return FittedModel(
