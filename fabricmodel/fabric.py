@@ -150,8 +150,10 @@ class Factors:
       names: ``DOMAIN.ALGORITHM.latency``, ``.transfer`` or ``.choice`` (how much dearer
         the library takes it to be when it chooses), shared by the collectives, or the
         same with ``COLLECTIVE.`` before it for what one of them adds; or
-        ``protocol.PROTOCOL.`` and one of the three. ``DOMAIN.ALGORITHM.above_bytes``
-        is a size (``timing.rules``).
+        ``protocol.PROTOCOL.`` and one of the three. An algorithm that spans every
+        level is of the domain ``flat``; with another one, or for a protocol, the
+        factor is that of its latency or transfer on the levels of that domain alone.
+        ``DOMAIN.ALGORITHM.above_bytes`` is a size (``timing.rules``).
       values: (n,) factors; 1 means that the counts say it all.
     """
 
@@ -198,6 +200,9 @@ class Fabric:
         ``flat_direct`` (one ring, one pair of trees, or all to all, over every rank).
         Any other name of the registry adds that algorithm to the choice (``sharp``
         where the switches reduce), or in one domain alone (``nvlink.nvls``).
+      algorithms: those that its library has inside a domain, as
+        ``COLLECTIVE.ALGORITHM``; of a collective for which it names none, the automatic
+        ones of each family.
       protocols: ways to send a message, each a candidate beside the others: ``ll``,
         ``ll128``, ``simple``; ``eager``, ``rendezvous``. Their factors say what they
         cost.
@@ -206,6 +211,7 @@ class Fabric:
       levels: the dimensions.
       launch_s: once per call, by collective.
       reduce_byte_s: a byte reduced.
+      copy_byte_s: a byte that a rank copies from its own input to its own output.
       memory_round_s, memory_byte_s: a step and a byte of the memory stream of one
         channel.
       factors: how much dearer than its counts each algorithm is; none is 1.
@@ -215,11 +221,13 @@ class Fabric:
 
     name: str = static()
     strategies: tuple[str, ...] = static(default=("staged",))
+    algorithms: tuple[str, ...] = static(default=())
     protocols: tuple[str, ...] = static(default=("",))
     switches: tuple[KnownSwitch, ...] = static(default=())
     levels: tuple[Level, ...]
     launch_s: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
     reduce_byte_s: Numeric = 0.0
+    copy_byte_s: Numeric = 0.0
     memory_round_s: Numeric = 0.0
     memory_byte_s: Numeric = 0.0
     factors: Factors = dataclasses.field(default_factory=Factors)

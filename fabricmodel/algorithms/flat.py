@@ -207,18 +207,38 @@ def double_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Double binary tree, pipelined: 2 ceil(L) rounds fill it, 2 S bytes stream.
 
     Two complementary trees carry half the vector each, so that every rank is an inner
-    node of one and a leaf of the other: it sends and receives 2 S in all.
+    node of one and a leaf of the other: it sends and receives 2 S in all. Two ranks
+    have one child in either tree, and S; three have a rank of one and a half.
     Source: Sanders, Speck and Traeff (2009).
     """
+    n = ranks_of(dims)
     return counted(
         dims,
         size_bytes,
-        rounds=2.0 * log2_ceil(ranks_of(dims)),
-        volume=2.0,
+        rounds=2.0 * log2_ceil(n),
+        volume=double_tree_volume(n),
         phases=2.0,
-        reduced=1.0,
+        reduced=double_tree_reduced(n),
         flow="segmented",
     )
+
+
+def double_tree_volume(n: Numeric) -> Array:
+    """Vectors that the busiest rank sends, and receives, up and down both trees.
+
+    >>> [float(double_tree_volume(n)) for n in (2.0, 3.0, 4.0, 24.0)]
+    [1.0, 1.5, 2.0, 2.0]
+    """
+    return xp.minimum(2.0, xp.asarray(n) / 2.0)
+
+
+def double_tree_reduced(n: Numeric) -> Array:
+    """Vectors that the busiest rank adds up: two children of half a vector each.
+
+    >>> [float(double_tree_reduced(n)) for n in (1.0, 2.0, 3.0, 24.0)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    return xp.minimum(1.0, (xp.asarray(n) - 1.0) / 2.0)
 
 
 def direct_all_to_all(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:

@@ -22,6 +22,7 @@ from fabricmodel.algorithms.counts import (
     product,
     share,
 )
+from fabricmodel.algorithms.flat import double_tree_volume
 
 # Ranks outside / inside a domain decide how much of S a stage handles.
 _STAGE_SIZE = {
@@ -104,7 +105,7 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
     Up and down, 2 (n - 1) rounds along the chain of the innermost level and
     2 ceil(log2 n) over each one outside it. A member in the middle of a chain, and a
     unit, which is an inner node of one tree and a leaf of the other, sends 2 S bytes;
-    where there are only two of them each sends S. Source: NCCL's double binary tree
+    where there are only two of them each sends S, and a unit of three 3/2 S. Source: NCCL's double binary tree
     (Jeaugey, 2019).
     """
     del collective
@@ -112,7 +113,7 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
     for at, dim in enumerate(dims):
         chain = at == 0 and len(dims) > 1
         n = xp.asarray(dim.members)
-        sent = xp.where(n > 2, 2.0, 1.0)
+        sent = xp.where(n > 2, 2.0, 1.0) if chain else double_tree_volume(n)
         levels.append(
             LevelCounts(
                 rounds=2.0 * (n - 1.0 if chain else log2_ceil(n)),

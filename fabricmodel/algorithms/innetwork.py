@@ -21,6 +21,7 @@ from fabricmodel.algorithms.counts import (
     log2_ceil,
     product,
 )
+from fabricmodel.algorithms.flat import double_tree_reduced, double_tree_volume
 
 
 def nvls_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -93,7 +94,7 @@ def nvls_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
     Each of the p ranks of a node owns S/p: it has its switch add that part, passes it
     up and down a double binary tree of its peers, 2 ceil(log2 X) rounds and 2 S/p
-    bytes, and has the switch copy the sum to its node; (p + 1)/p S over each link of
+    bytes (S/p between two nodes), and has the switch copy the sum to its node; (p + 1)/p S over each link of
     the switch. Pipelined. The outermost level is the trees'; a level between, if any,
     has trees as well. Source: NCCL 2.18, NVLSTree.
 
@@ -104,7 +105,6 @@ def nvls_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """
     node, *outside = dims
     p = xp.asarray(node.members)
-    others = xp.where(product(outside) > 1, 1.0, 0.0)
     volume = (p + 1.0) / p * size_bytes * node.ranks_per_link
     inside = LevelCounts(
         rounds=2.0 * active(node),
@@ -115,13 +115,15 @@ def nvls_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         LevelCounts(
             rounds=2.0 * log2_ceil(dim.members),
             phases=2.0 * active(dim),
-            bytes=2.0 * active(dim) * size_bytes / p * dim.ranks_per_link,
+            bytes=active(dim)
+            * double_tree_volume(dim.members)
+            * (size_bytes / p * dim.ranks_per_link),
         )
         for dim in outside
     )
     counts = Counts(
         levels=(inside, *trees),
-        reduced_bytes=others * size_bytes / p,
+        reduced_bytes=double_tree_reduced(product(outside)) * size_bytes / p,
         valid=_has_switch(node),
         flow="segmented",
     )

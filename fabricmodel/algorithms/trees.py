@@ -13,7 +13,12 @@ from chex import Numeric
 
 from fabricmodel.algorithms import arrays as xp
 from fabricmodel.algorithms.counts import Dim, Phases, log2_ceil
-from fabricmodel.algorithms.flat import counted, ranks_of
+from fabricmodel.algorithms.flat import (
+    counted,
+    double_tree_reduced,
+    double_tree_volume,
+    ranks_of,
+)
 
 
 def knomial_broadcast(
@@ -71,26 +76,37 @@ def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def binary_tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binary tree, pipelined: ceil(log2 N) rounds fill it, 2 S leave an inner rank.
 
+    Up to three ranks make a chain, in which S does.
     Source: Chan, Heimlich, Purkayastha and van de Geijn (2007).
     """
-    rounds = log2_ceil(ranks_of(dims))
+    n = ranks_of(dims)
     return counted(
-        dims, size_bytes, rounds=rounds, volume=2.0, phases=1.0, flow="segmented"
+        dims,
+        size_bytes,
+        rounds=log2_ceil(n),
+        volume=_children(n),
+        phases=1.0,
+        flow="segmented",
     )
 
 
 def binary_tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binary tree, pipelined, towards the root: 2 S come into an inner rank."""
-    rounds = log2_ceil(ranks_of(dims))
+    n = ranks_of(dims)
     return counted(
         dims,
         size_bytes,
-        rounds=rounds,
-        volume=2.0,
+        rounds=log2_ceil(n),
+        volume=_children(n),
         phases=1.0,
-        reduced=2.0,
+        reduced=_children(n),
         flow="segmented",
     )
+
+
+def _children(n: Numeric) -> Numeric:
+    """Most children of a rank of a binary tree."""
+    return xp.where(xp.asarray(n) > 3, 2.0, 1.0)
 
 
 def chain_broadcast(
@@ -131,14 +147,15 @@ def double_tree_all_reduce(
     Source: Sanders, Speck and Träff (2009).
     """
     some = segments(size_bytes, segment_bytes)
-    depth = log2_ceil(ranks_of(dims))
+    n = ranks_of(dims)
+    depth = log2_ceil(n)
     return counted(
         dims,
         size_bytes,
         rounds=2.0 * depth + some - 1.0,
-        volume=2.0 + (2.0 * depth - 1.0) / some,
+        volume=double_tree_volume(n) + (2.0 * depth - 1.0) / some,
         phases=2.0,
-        reduced=1.0,
+        reduced=double_tree_reduced(n),
     )
 
 

@@ -7,12 +7,15 @@ One TOML file for any number of fabrics:
   ``jitter_us``, ``bandwidth_GBps`` (one link, 1e9 bytes; one direction, unless the
   figure says ``direction = "both"``) and ``crowd`` (the share by which a byte gets
   dearer with each doubling of the level).
-- ``[engines.NAME]``: ``launch_us``, ``reduce_GBps``, ``memory_round_us``,
-  ``memory_GBps``.
+- ``[engines.NAME]``: the library: ``launch_us``, ``reduce_GBps``, ``copy_GBps``,
+  ``memory_round_us``, ``memory_GBps``; ``algorithms`` that it has inside a domain, where those are not the
+  automatic ones, as ``all_gather.ring``; ``protocols``; and as
+  ``[engines.NAME.factors]`` those of its fabrics.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
   ``"DOMAIN.ALGORITHM.latency"``, ``.transfer`` or ``.choice``, wherever the domain
   occurs, and by ``"protocol.PROTOCOL.latency"`` and so on for its protocols; the same
-  as ``[fabrics.NAME.factors]`` for one fabric and those that extend it.
+  as ``[fabrics.NAME.factors]`` for one fabric and those that extend it. A fabric's own
+  go before its engine's, and those before the file's.
 - ``[fabrics.NAME]``: ``title``, ``engine``, ``chip``, ``ranks_per_chip``, ``source``,
   ``note``, ``strategies``, ``protocols``, ``switches`` (the sizes at which its library
   is known to change: ``{ domain, collective, below, above, size_MB = FIGURE }``),
@@ -66,6 +69,7 @@ _LINK = {
 _ENGINE = {
     "launch_us": "launch_s",
     "reduce_GBps": "reduce_byte_s",
+    "copy_GBps": "copy_byte_s",
     "memory_round_us": "memory_round_s",
     "memory_GBps": "memory_byte_s",
 }
@@ -73,6 +77,7 @@ _LEVEL_KEYS = {
     "name", "kind", "size", "family", "domain", "link", "in_node", "grows",
     "uplinks", "radix", "limit", "sides", "wrap", "cube", "rails", "oversubscription",
 }  # fmt: skip
+_LIBRARY_KEYS = ("algorithms", "protocols", "factors")
 _FABRIC_KEYS = {
     "title", "engine", "chip", "ranks_per_chip", "source", "strategies", "protocols",
     "switches", "levels", "extends", "systems", "note", "cluster", "factors",
@@ -158,7 +163,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         """Read one table of figures, by the fields of ``Level`` or ``Fabric``."""
         at = f"{place_name}, [{kind}.{table}]"
         raw = need(data.get(kind, {}), table, f"{place_name}, [{kind}]")
-        known(raw, fields, at)
+        known(raw, {*fields, *(_LIBRARY_KEYS if kind == "engines" else ())}, at)
         found = {}
         for key, field in fields.items():
             if key in raw:
@@ -173,7 +178,20 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         at = f"{where}, level {raw.get('name', '?')!r}"
         link = prices("links", need(raw, "link", at), _LINK)
         levels.append(_level(raw, link, levels, at))
-    protocols = tuple(str(word) for word in merged.get("protocols", [""]))
+    engine = prices("engines", engine_name, _ENGINE)
+    library = data["engines"][engine_name]
+    protocols = tuple(
+        str(word) for word in merged.get("protocols", library.get("protocols", [""]))
+    )
+    names = tuple(str(word) for word in library.get("algorithms", []))
+    for word in names:
+        collective, _, algorithm = word.partition(".")
+        if collective not in COLLECTIVES or algorithm not in known_names():
+            raise FabricError(
+                f"{place_name}, [engines.{engine_name}]",
+                f"algorithms has {word!r}",
+                "Give COLLECTIVE.ALGORITHM, as all_gather.ring",
+            )
     domains = {level.domain or level.name for level in levels}
     for word in strategies or ("",):
         domain, _, algorithm = str(word).rpartition(".")
@@ -181,10 +199,10 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
             names = ", ".join(sorted(_STRATEGIES))
             what = f"strategies = {list(strategies)}"
             raise FabricError(where, what, f"Use some of {names}, or DOMAIN.ALGORITHM")
-    engine = prices("engines", engine_name, _ENGINE)
     launch = engine.pop("launch_s", 0.0)
     factors = {}
-    for key, raw in {**data.get("factors", {}), **merged["factors"]}.items():
+    stated = {**data.get("factors", {}), **library.get("factors", {})}
+    for key, raw in {**stated, **merged["factors"]}.items():
         at = f"{place_name}, [factors]"
         owner, called = key.split(".")[:2]
         fits = called in protocols if owner == "protocol" else owner in domains
@@ -194,6 +212,7 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     fabric = Fabric(
         name=name,
         strategies=strategies,
+        algorithms=names,
         protocols=protocols,
         switches=_switches(merged.get("switches", []), levels, figures, cited, where),
         levels=tuple(levels),

@@ -9,8 +9,8 @@ from functools import partial
 from statistics import NormalDist
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import RULE_KIND, Fabric
 from fabricmodel.fitting.cases import Cases, factor_stems

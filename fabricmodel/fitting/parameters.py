@@ -26,7 +26,7 @@ FACTOR_SPREAD = {"latency": 0.5, "transfer": 0.3, "choice": 0.3}
 OWN_FACTOR_SPREAD = {"latency": 0.2, "transfer": 0.1, "choice": 0.2}
 """Of one collective against the others of the same algorithm."""
 
-_ENGINE_PRICES = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
+_ENGINE_PRICES = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 
 @pytree

@@ -30,6 +30,28 @@ def candidate_factors(
     return [products(fabric, stems, kind) for kind in kinds]
 
 
+def level_factors(table: CountTable, fabric: Fabric, kind: str) -> Array | None:
+    """Factors on the levels of one domain alone, (C, Q, L); None where there are none.
+
+    Of protocols, and of algorithms that span every level.
+    """
+    domains = [level.domain or level.name for level in fabric.levels]
+    stems = [
+        (
+            f"{domain}.{protocol}",
+            *([f"{domain}.{c.algorithm}"] * (c.stage[0] == "flat")),
+        )
+        for c in table.candidates
+        for protocol in fabric.protocols
+        for domain in domains
+    ]
+    named = {f"{name}.{kind}" for stem in stems for name in stem}
+    if named.isdisjoint(fabric.factors.names):
+        return None
+    shape = len(table.candidates), len(fabric.protocols), len(domains)
+    return products(fabric, stems, kind).reshape(shape)
+
+
 def protocol_factors(fabric: Fabric) -> list[Array]:
     """Factors of each protocol, (Q,): latency, transfer, choice."""
     stems = [(f"protocol.{name}",) for name in fabric.protocols]

@@ -10,6 +10,7 @@ prediction is taken apart into terms.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -19,7 +20,11 @@ from jax import Array
 
 from fabricmodel.fabric import FACTOR_KINDS, LINK_PRICES, Fabric, Level
 from fabricmodel.timing.bounds import bound_seconds
-from fabricmodel.timing.factors import candidate_factors, protocol_factors
+from fabricmodel.timing.factors import (
+    candidate_factors,
+    level_factors,
+    protocol_factors,
+)
 from fabricmodel.timing.rules import by_size
 from fabricmodel.timing.scale import Scale, scale_of, scaled_counts
 from fabricmodel.timing.selection import GUARD, soft_max, soft_min_groups
@@ -67,56 +72,70 @@ def _by_flow(
     # (P, Q): what an algorithm and a protocol cost against the counts
     by_candidate = candidate_factors(table, fabric, FACTOR_KINDS[:2])
     owner, by_protocol = _owner(table)[order], protocol_factors(fabric)
+    latency_factor, transfer_factor = (
+        (by_candidate[part][:, None] * by_protocol[part])[owner][..., None]
+        for part in range(2)
+    )
+    by_level = [level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
     factors = [
-        (by_candidate[part][:, None] * by_protocol[part])[owner] for part in range(2)
+        factor if own is None else factor * own[owner]
+        for factor, own in zip((latency_factor, transfer_factor), by_level, strict=True)
     ]
     prices = level_prices(fabric.levels)
     found, start = [], 0
     for flow, count in zip(flows.tolist(), sizes.tolist(), strict=True):
         rows = slice(start, start + count)
         start += count
-        latency_factor, transfer_factor = (factor[rows] for factor in factors)
         links = _flow_seconds(
-            flow, (events[rows], moved[rows] * size_bytes), prices,
-            latency_factor, transfer_factor,
-        )  # fmt: skip
+            flow,
+            _Part(counts=events[rows], prices=prices[0], factor=factors[0][rows]),
+            _Part(
+                counts=moved[rows] * size_bytes,
+                prices=prices[1],
+                factor=factors[1][rows],
+            ),
+        )
         reduction = (size_bytes * sides[rows, 0] * fabric.reduce_byte_s)[:, None]
         if flow == "stream":
             memory = (
                 sides[rows, 1] * fabric.memory_round_s
                 + size_bytes * sides[rows, 2] * fabric.memory_byte_s
-            )[:, None] * transfer_factor
+            )[:, None] * transfer_factor[rows, :, 0]
             found.append(soft_max(jnp.stack([links, memory + reduction]), axis=0))
         else:
             found.append(links + reduction)
     return order, jnp.concatenate(found)
 
 
-def _flow_seconds(
-    flow: str,
-    counts: tuple[Array, Array],
-    prices: tuple[Array, Array],
-    latency_factor: Array,
-    transfer_factor: Array,
-) -> Array:
-    """Seconds on the links of P phases of one flow, (P, Q)."""
-    events, moved = counts
-    by_event, by_byte = prices
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Latency or transfer: counts (P, L, E), prices (L, E), factors (P, Q, L or 1)."""
+
+    counts: Array
+    prices: Array
+    factor: Array
+
+    def by_level(self) -> Array:
+        """Seconds on each level, (P, Q, L)."""
+        seconds = jnp.einsum("ple,le->pl", self.counts, self.prices)
+        return self.factor * seconds[:, None]
+
+    def chain(self) -> Array:
+        """Sum over the levels, (P, Q)."""
+        if self.factor.shape[-1] > 1:
+            return jnp.sum(self.by_level(), axis=-1)
+        seconds = jnp.einsum("ple,le->p", self.counts, self.prices)
+        return self.factor[..., 0] * seconds[:, None]
+
+
+def _flow_seconds(flow: str, latency: _Part, transfer: _Part) -> Array:
+    """Seconds on the links of phases of one flow, (P, Q)."""
     if flow == "parallel":
-        latency = jnp.einsum("ple,le->pl", events, by_event)
-        transfer = jnp.einsum("ple,le->pl", moved, by_byte)
-        return soft_max(
-            latency_factor[..., None] * latency[:, None]
-            + transfer_factor[..., None] * transfer[:, None],
-            axis=-1,
-        )
-    chain = latency_factor * jnp.einsum("ple,le->p", events, by_event)[:, None]
+        return soft_max(latency.by_level() + transfer.by_level(), axis=-1)
+    chain = latency.chain()
     if flow == "sequential":
-        return chain + (
-            transfer_factor * jnp.einsum("ple,le->p", moved, by_byte)[:, None]
-        )
-    transfer = jnp.einsum("ple,le->pl", moved, by_byte)
-    fullest = transfer_factor * soft_max(transfer, axis=-1)[:, None]
+        return chain + transfer.chain()
+    fullest = jnp.asarray(soft_max(transfer.by_level(), axis=-1))
     if flow == "stream":
         return chain + fullest
     cross = chain * fullest
@@ -153,13 +172,16 @@ def collective_seconds(
 ) -> Array:
     """Seconds of a collective: the launch, and the best way, never below the bound.
 
+    On top what a rank copies of its own share, from what it sends to what it receives.
+
     ``frozen`` as in ``timing.selection``: the same seconds, and derivatives that say
     what they are made of. ``scale`` as in ``candidate_seconds``.
     """
     best = best_seconds(table, fabric, size_bytes, scale, frozen=frozen)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
     guarded = soft_max(jnp.stack([best, bound]), axis=0, sharpness=GUARD)
-    return jnp.asarray(launch_s + guarded)
+    copied = size_bytes * table.copied * fabric.copy_byte_s
+    return jnp.asarray(launch_s + guarded + copied)
 
 
 def best_seconds(
@@ -178,11 +200,12 @@ def best_seconds(
     table = by_size(table, fabric, size_bytes)
     times = candidate_seconds(table, fabric, size_bytes, scale)
     protocols = times.shape[1]
+    valid = table.valid[:, None] * _sent(table, fabric)
     names = table.stage_names
     group = np.array([names.index(c.stage) for c in table.candidates])
     stages = soft_min_groups(
         times.reshape(-1),
-        jnp.repeat(table.valid, protocols),
+        valid.reshape(-1),
         np.repeat(group, protocols),
         len(names),
         believed_bias(table, fabric),
@@ -205,6 +228,7 @@ def candidate_estimates(
     """
     left = by_size(table, fabric, size_bytes)
     logs = jnp.log(candidate_seconds(table, fabric, size_bytes, scale))
+    logs = jnp.where(_sent(table, fabric) > 0, logs, jnp.inf)
     bias = believed_bias(table, fabric)
     logs = logs if bias is None else logs + bias.reshape(logs.shape)
     least = jnp.min(logs, axis=1)
@@ -226,3 +250,14 @@ def _owner(table: CountTable) -> np.ndarray:
     for row, candidate in enumerate(table.candidates):
         owner[list(candidate.phases)] = row
     return owner
+
+
+def _sent(table: CountTable, fabric: Fabric) -> np.ndarray:
+    """1 where a candidate can be sent in a protocol, (C, Q)."""
+    return np.array(
+        [
+            [float(not c.protocols or name in c.protocols) for name in fabric.protocols]
+            for c in table.candidates
+        ],
+        np.float32,
+    )

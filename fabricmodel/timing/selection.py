@@ -136,7 +136,7 @@ def soft_max(times_s: Array, axis: int, sharpness: int = SHARPNESS) -> Array:
 @soft_max.defjvp
 def _soft_max_slope(axis: int, sharpness: int, primals, tangents):
     """The derivative by each part is its share of the whole, to the power p - 1."""
-    whole = soft_max(*primals, axis, sharpness)
+    whole = jnp.asarray(soft_max(*primals, axis, sharpness))
     scale = jnp.expand_dims(jnp.where(whole > 0, whole, 1.0), axis)
     weights = (primals[0] / scale) ** (sharpness - 1)
     return whole, jnp.sum(weights * tangents[0], axis=axis)

@@ -22,6 +22,7 @@ from fabricmodel.algorithms.counts import (
     LevelCounts,
     Phases,
     active,
+    product,
 )
 from fabricmodel.algorithms.hierarchical import stage_sizes
 from fabricmodel.algorithms.registry import (
@@ -34,6 +35,7 @@ from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
 Runs = Mapping[tuple[str, str], Numeric]
 _ALL_SEND = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+_OWN_SHARE = (*_ALL_SEND, "gather", "scatter")
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
 
 
@@ -47,12 +49,14 @@ class Candidate:
       algorithm: its name in the registry.
       phases: its rows of the table.
       automatic: whether the fabric's library chooses it by itself.
+      protocols: those that it can be sent in; all of them where it names none.
     """
 
     stage: tuple[str, str]
     algorithm: str
     phases: tuple[int, ...]
     automatic: bool = True
+    protocols: tuple[str, ...] = ()
 
 
 @pytree
@@ -68,6 +72,7 @@ class CountTable:
       valid: (C,) 1 where the candidate exists for this shape.
       stages: (A, S) how often an alternative runs a stage.
       allowed: (A,) 1 where the alternative makes sense for this shape.
+      copied: () bytes that a rank moves of its own share, whatever the algorithm.
       bounds: what no candidate can avoid.
       flows: of each phase.
       candidates: what they are.
@@ -78,6 +83,7 @@ class CountTable:
     valid: Array
     stages: Array
     allowed: Array
+    copied: Array
     bounds: BoundCounts
     flows: tuple[str, ...] = static()
     candidates: tuple[Candidate, ...] = static()
@@ -136,7 +142,8 @@ def count_table(
 ) -> CountTable:
     """Count every way that a fabric's library has to run a collective.
 
-    The automatic algorithms of its levels' families, those that its ``strategies``
+    The automatic algorithms of its levels' families, or those of them that its library
+    has where the fabric says so (``algorithms``), those that its ``strategies``
     name, and those in ``named``; ``timing.forcing`` chooses among the last.
 
     An all_reduce has one staged alternative for each domain that could be its turning
@@ -166,6 +173,7 @@ class _Builder:
         self.alternatives: list[tuple[Runs, Numeric]] = []
         self.where: dict[tuple[str, str], list[int]] = {}
         self.automatic: set[tuple[tuple[str, str], str]] = set()
+        self.protocols: dict[tuple[tuple[str, str], str], tuple[str, ...]] = {}
 
     def flat(self, strategy: str, collective: str) -> None:
         stage = ("flat", collective)
@@ -177,8 +185,10 @@ class _Builder:
     def _flat_stage(self, strategy: str, collective: str) -> None:
         """Count an algorithm that spans every level."""
         stage = ("flat", collective)
-        phases = SPANNING[collective][strategy].count(self.dims, 1.0)
+        algorithm = SPANNING[collective][strategy]
+        phases = algorithm.count(self.dims, 1.0)
         self.found.setdefault(stage, {})[strategy] = phases
+        self.protocols[stage, strategy] = algorithm.protocols
         self.where[stage] = list(range(len(self.dims)))
         if strategy in self.fabric.strategies:
             self.automatic.add((stage, strategy))
@@ -222,11 +232,19 @@ class _Builder:
             size = stage_sizes(collective, grouped, 1.0)[at]
             self.where[stage] = group
             self.found[stage] = {}
-            for name, algorithm in algorithms(first.family, collective).items():
+            known = algorithms(first.family, collective)
+            library = {
+                name
+                for name in known
+                if f"{collective}.{name}" in self.fabric.algorithms
+            }
+            for name, algorithm in known.items():
                 added = {name, f"{stage[0]}.{name}"} & set(self.fabric.strategies)
-                chosen = algorithm.automatic or bool(added)
+                usual = name in library if library else algorithm.automatic
+                chosen = usual or bool(added)
                 if chosen or name in self.names:
                     self.found[stage][name] = algorithm.count(grouped[at], size)
+                    self.protocols[stage, name] = algorithm.protocols
                 if chosen:
                     self.automatic.add((stage, name))
         return stage
@@ -248,12 +266,14 @@ class _Builder:
                         [phase.reduced_bytes, phase.memory_rounds, phase.memory_bytes]
                     )
                 valid.append(xp.least([phase.valid for phase in phases]))
+                known = self.protocols[stage, name]
                 candidates.append(
                     Candidate(
                         stage=stage,
                         algorithm=name,
                         phases=tuple(rows),
                         automatic=(stage, name) in self.automatic,
+                        protocols=tuple(x for x in self.fabric.protocols if x in known),
                     )
                 )
         stages = [
@@ -266,6 +286,9 @@ class _Builder:
             valid=_stack(valid),
             stages=_stack(stages),
             allowed=_stack([allowed for _, allowed in self.alternatives]),
+            copied=xp.asarray(
+                1.0 / product(self.dims) if collective in _OWN_SHARE else 0.0
+            ),
             bounds=bound_counts(
                 self.fabric.levels,
                 self.dims,

@@ -22,13 +22,18 @@ ENGINE = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
 STRUCTURES = {
     "instances": ("trn1-ultracluster", "trn2-instance-cluster"),
     "ultraservers": ("trn2-ultracluster",),
-    "nodes": ("h100-infiniband", "gb200-nvl72", "generic-cluster"),
+    "nodes": ("h100-infiniband", "gb200-nvl72"),
+    "cluster": ("generic-cluster",),
     "ring": ("trn2-flat-ring",),
     "torus": ("trn2-torus-3d",),
-    "switch": ("generic-node", "generic-network"),
+    "switch": ("generic-node",),
+    "network": ("generic-network",),
     "six sides": ("generic-torus",),
 }
-COSTLY = {"six sides": ("all_to_all", "scatter")}  # these alone, there
+COSTLY = {  # these alone, there
+    "six sides": ("all_to_all", "scatter"),
+    "cluster": ("all_reduce", "all_gather"),
+}
 WHOLE = [structure for structure in STRUCTURES if structure not in COSTLY]
 
 

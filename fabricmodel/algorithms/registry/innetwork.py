@@ -11,8 +11,12 @@ NVLS = "Ishii and Wells, Hot Chips 34 (2022); NCCL's NVLS"
 GRAHAM = "Graham et al. (2016)"
 SWITCH = "any N on a switch"
 
-_nvls = partial(entry, source=NVLS, supported=SWITCH, in_network=True)
-_sharp = partial(entry, source=GRAHAM, supported=SWITCH, in_network=True)
+SIMPLE = ("simple",)  # switches add whole words, without flags between them
+
+_nvls = partial(entry, source=NVLS, supported=SWITCH, in_network=True, protocols=SIMPLE)
+_sharp = partial(
+    entry, source=GRAHAM, supported=SWITCH, in_network=True, protocols=SIMPLE
+)
 
 _TREE = r"T = \alpha + 2(d-1)h + S\beta"
 
@@ -40,6 +44,7 @@ OVER_NODES: Table = {
             "NCCL 2.18, NVLSTree",
             "any p on a switch, any X nodes",
             in_network=True,
+            protocols=SIMPLE,
         )
     }
 }

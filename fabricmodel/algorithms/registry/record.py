@@ -28,6 +28,8 @@ class Algorithm:
         run where a fabric's ``strategies``, a measurement or a caller name them.
       in_network: whether switches reduce or copy, so that the bound of reduction at
         the ranks does not hold.
+      protocols: those of a fabric that it can be sent in, where its library has not
+        got it in all of them.
     """
 
     count: Count
@@ -37,6 +39,7 @@ class Algorithm:
     supported: str = "any N"
     automatic: bool = False
     in_network: bool = False
+    protocols: tuple[str, ...] = ()
 
 
 Table = dict[str, dict[str, Algorithm]]
@@ -52,6 +55,7 @@ def entry(
     summary: str = "",
     automatic: bool = False,
     in_network: bool = False,
+    protocols: tuple[str, ...] = (),
 ) -> Algorithm:
     """Make a record whose summary is the first line of the function's docstring."""
     if not summary:
@@ -64,6 +68,7 @@ def entry(
         supported=supported,
         automatic=automatic,
         in_network=in_network,
+        protocols=protocols,
     )
 
 

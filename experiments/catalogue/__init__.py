@@ -1,0 +1,1 @@
+"""What the catalogue's fabrics are held against: published measurements."""
