@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fabricmodel.errors import FabricError
@@ -80,7 +79,7 @@ def fit(
         again = _shared_out(first.points, known, best=True)
         solution = minimise(slope, again, adam=False)
         cov, residual, jacobian = laplace(slope, solution.point, batch=STARTS)
-        theta, extra = split(jnp.asarray(solution.point), known, count)
+        theta, extra = split(solution.point, known, count)
         fitted = concrete(known.apply(fabric, theta))
     n = len(known.names)
     return FittedModel(
