@@ -13,9 +13,7 @@ SWITCH = "any N on a switch"
 
 SIMPLE = ("simple",)  # switches add whole words, without flags between them
 
-_nvls = partial(
-    entry, source=NVLS, supported=SWITCH, in_network=True, protocols=SIMPLE
-)
+_nvls = partial(entry, source=NVLS, supported=SWITCH, in_network=True, protocols=SIMPLE)
 _sharp = partial(
     entry, source=GRAHAM, supported=SWITCH, in_network=True, protocols=SIMPLE
 )
