@@ -1,8 +1,9 @@
 """How fast do models go wrong beyond their data? Learned from the reference series.
 
 Fits every shipped multi-scale series without its larger scales, and chooses the
-standard deviation that each octave of ranks adds to a prediction (``walk_sd`` of
-``fabricmodel.fitting.discrepancy``) under which those held-out times are most probable,
+scale that each octave of ranks adds to a prediction (``walk_sd`` of
+``fabricmodel.fitting.discrepancy``, for a series that is as rough in range as is
+typical) under which those held-out times are most probable,
 every series with the same weight. Each series is then scored under what the *others*
 teach, so that its coverage is a test.
 
@@ -25,10 +26,9 @@ import fabricmodel as fm
 from experiments.output import machine, write_json
 from experiments.validate import Group, split
 from experiments.validate_all import CASES
+from fabricmodel.fitting.discrepancy import FREEDOM
 from fabricmodel.fitting.posterior import octaves_outside
-
-DEGREES_OF_FREEDOM = 4.0
-"""Of the Student t under which held-out times are scored: an outlier teaches little."""
+from fabricmodel.fitting.prediction import student_quantile
 
 GROUPS = 12
 """Of a series (collectives, forced algorithms) at most, taken evenly."""
@@ -41,18 +41,20 @@ class Beyond:
     Attributes:
       series: they belong to.
       error: (R,) log measured less log predicted.
-      variance: (R,) of the prediction, without the walk beyond the data.
+      variance: (R,) squared scale of the prediction, without the walk beyond the data.
       octaves: (R,) of ranks beyond the data.
+      roughness: of the group in range, against what is typical.
     """
 
     series: str
     error: np.ndarray
     variance: np.ndarray
     octaves: np.ndarray
+    roughness: float
 
     def width(self, walk_sd: float) -> np.ndarray:
-        """Standard deviation of each prediction, (R,)."""
-        return np.sqrt(self.variance + walk_sd**2 * self.octaves)
+        """Scale of the logarithm of each prediction, (R,)."""
+        return np.sqrt(self.variance + (self.roughness * walk_sd) ** 2 * self.octaves)
 
 
 def fit_all(console: Console) -> list[Beyond]:
@@ -73,13 +75,16 @@ def fit_all(console: Console) -> list[Beyond]:
     for name, group in track(groups, "Fitting", console=console, transient=True):
         model = fm.fit(group.fabric, group.fitted)
         rows = model.predict_rows(group.held_out)
-        width = np.log(rows.high_s / rows.low_s) / (2.0 * stats.norm.ppf(0.95))
+        width = np.log(rows.high_s / rows.low_s) / (2.0 * student_quantile(0.95))
         octaves = octaves_outside(group.held_out.ranks, *model.seen.ranks)
+        typical = model.discrepancy.walk_sd
+        roughness = model.beliefs[name].walk_sd / typical
         found.append(
             Beyond(
                 series=name,
                 error=np.log(group.held_out.time_s / rows.median_s),
-                variance=width**2 - model.discrepancy.walk_sd**2 * octaves,
+                variance=width**2 - (roughness * typical) ** 2 * octaves,
+                roughness=roughness,
                 octaves=octaves,
             )
         )
@@ -91,7 +96,7 @@ def loss(walk_sd: float, groups: list[Beyond]) -> float:
     by_series: dict[str, list[np.ndarray]] = {}
     for group in groups:
         log_p = stats.t.logpdf(
-            group.error, DEGREES_OF_FREEDOM, scale=group.width(walk_sd)
+            group.error, FREEDOM, scale=group.width(walk_sd)
         )
         by_series.setdefault(group.series, []).append(log_p)
     return -float(np.mean([np.concatenate(x).mean() for x in by_series.values()]))
@@ -111,7 +116,7 @@ def covered(groups: list[Beyond], walk_sd: float) -> dict[str, float]:
     """Score the intervals of held-out rows."""
     error = np.concatenate([group.error for group in groups])
     width = np.concatenate([group.width(walk_sd) for group in groups])
-    reach = float(stats.norm.ppf(0.95))
+    reach = student_quantile(0.95)
     return {
         "rows": len(error),
         "median_abs_log_error": float(np.median(np.abs(error))),

@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ import fabricmodel as fm
 from experiments.output import machine, markdown_table, whole_folder, write_json
 from experiments.validate import run, score, split
 from fabricmodel import plots
+from fabricmodel.fitting.prediction import student_quantile
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,10 +138,10 @@ def coverage(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         held[name].log().to_numpy()
         for name in ("time_us", "predicted_us", "lo_us", "hi_us")
     )
-    width = 0.5 * (high - low) / NormalDist().inv_cdf(0.95)
+    width = 0.5 * (high - low) / student_quantile(0.95)
     distance = np.abs(time - middle) / width
     nominal = np.array([0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99])
-    reach = np.array([NormalDist().inv_cdf(0.5 + level / 2.0) for level in nominal])
+    reach = np.array([student_quantile(0.5 + level / 2.0) for level in nominal])
     observed = np.mean(distance[:, None] <= reach, axis=0)
     return nominal, observed, np.full(len(nominal), held.height)
 

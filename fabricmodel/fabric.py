@@ -28,6 +28,9 @@ FACTOR_KINDS = ("latency", "transfer", "choice")
 """What a factor multiplies: an algorithm's or a protocol's latency, its bytes, or what
 its library takes it to cost."""
 
+RULE_KIND = "above_bytes"
+"""Of a factor that is a size: from there on its library takes that algorithm alone."""
+
 
 @pytree
 class Level:
@@ -150,8 +153,9 @@ class Factors:
         the library takes it to be when it chooses), shared by the collectives, or the
         same with ``COLLECTIVE.`` before it for what one of them adds; or
         ``protocol.PROTOCOL.`` and one of the three. An algorithm that spans every
-        level is of the domain ``flat``; with another one the factor is that of its
-        latency or transfer on the levels of that domain alone.
+        level is of the domain ``flat``; with another one, or for a protocol, the
+        factor is that of its latency or transfer on the levels of that domain alone.
+        ``DOMAIN.ALGORITHM.above_bytes`` is a size (``timing.rules``).
       values: (n,) factors; 1 means that the counts say it all.
     """
 
@@ -165,7 +169,7 @@ def is_factor(name: str) -> bool:
     >>> is_factor("neuronlink.mesh.latency"), is_factor("efa.round_s")
     (True, False)
     """
-    return name.rsplit(".", 1)[-1] in FACTOR_KINDS
+    return name.rsplit(".", 1)[-1] in (*FACTOR_KINDS, RULE_KIND)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -209,6 +213,7 @@ class Fabric:
       levels: the dimensions.
       launch_s: once per call, by collective.
       reduce_byte_s: a byte reduced.
+      copy_byte_s: a byte that a rank copies from its own input to its own output.
       memory_round_s, memory_byte_s: a step and a byte of the memory stream of one
         channel.
       factors: how much dearer than its counts each algorithm is; none is 1.
@@ -224,6 +229,7 @@ class Fabric:
     levels: tuple[Level, ...]
     launch_s: Mapping[str, Numeric] = dataclasses.field(default_factory=dict)
     reduce_byte_s: Numeric = 0.0
+    copy_byte_s: Numeric = 0.0
     memory_round_s: Numeric = 0.0
     memory_byte_s: Numeric = 0.0
     factors: Factors = dataclasses.field(default_factory=Factors)

@@ -43,7 +43,7 @@ def test_the_contract_runs(tmp_path):
     again = pickle.loads(pickle.dumps(model))
     same = again.predict("all_reduce", size_bytes=64 * fm.MiB, ranks=100_000)
     assert same.median_s == p.median_s
-    assert same.log_sd == p.log_sd
+    assert same.log_scale == p.log_scale
     assert same.warnings == p.warnings
     assert again.informed() == model.informed()
     assert pickle.loads(pickle.dumps(p)).interval(0.9) == p.interval(0.9)

@@ -148,7 +148,7 @@ def _gains(
             continue
         own, ours = priced[default], priced[rule.algorithm]
         gap = float(np.log(own.median_s[index] / ours.median_s[index]))
-        sd = float(np.hypot(own.log_sd[index], ours.log_sd[index]))
+        sd = float(np.hypot(own.log_scale[index], ours.log_scale[index]))
         rows.append(
             {
                 "ranks": ranks,

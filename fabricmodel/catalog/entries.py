@@ -7,8 +7,8 @@ One TOML file for any number of fabrics:
   ``jitter_us``, ``bandwidth_GBps`` (one link, 1e9 bytes; one direction, unless the
   figure says ``direction = "both"``) and ``crowd`` (the share by which a byte gets
   dearer with each doubling of the level).
-- ``[engines.NAME]``: the library: ``launch_us``, ``reduce_GBps``, ``memory_round_us``,
-  ``memory_GBps``; ``algorithms`` that it has inside a domain, where those are not the
+- ``[engines.NAME]``: the library: ``launch_us``, ``reduce_GBps``, ``copy_GBps``,
+  ``memory_round_us``, ``memory_GBps``; ``algorithms`` that it has inside a domain, where those are not the
   automatic ones, as ``all_gather.ring``; ``protocols``; and as
   ``[engines.NAME.factors]`` those of its fabrics.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
@@ -69,6 +69,7 @@ _LINK = {
 _ENGINE = {
     "launch_us": "launch_s",
     "reduce_GBps": "reduce_byte_s",
+    "copy_GBps": "copy_byte_s",
     "memory_round_us": "memory_round_s",
     "memory_GBps": "memory_byte_s",
 }

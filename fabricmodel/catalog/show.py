@@ -23,6 +23,7 @@ _FACTORS = {
 }
 _WORDS = {
     "reduce_byte_s": "reduction",
+    "copy_byte_s": "copy",
     "memory_byte_s": "memory bandwidth",
     "byte_s": "bandwidth",
     "_Bps": " bandwidth",

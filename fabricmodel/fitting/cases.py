@@ -15,12 +15,9 @@ from fabricmodel._pytree import pytree, static
 from fabricmodel.fabric import Fabric
 from fabricmodel.placement import place
 from fabricmodel.timing.bounds import bound_seconds
+from fabricmodel.timing.factors import factor_names
 from fabricmodel.timing.forcing import force
-from fabricmodel.timing.price import (
-    candidate_estimates,
-    collective_seconds,
-    factor_names,
-)
+from fabricmodel.timing.price import candidate_estimates, collective_seconds
 from fabricmodel.timing.table import CountTable, count_table
 
 T = TypeVar("T")

@@ -84,6 +84,7 @@ def grouped(
     plain = {
         "launch_s": "launch",
         "reduce_byte_s": "reduction",
+        "copy_byte_s": "own copy",
         "memory_round_s": "memory",
         "memory_byte_s": "memory",
     }

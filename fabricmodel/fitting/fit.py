@@ -6,13 +6,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from functools import partial
+from statistics import NormalDist
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from fabricmodel.errors import FabricError
-from fabricmodel.fabric import Fabric
+from fabricmodel.fabric import RULE_KIND, Fabric
 from fabricmodel.fitting.cases import Cases, factor_stems
 from fabricmodel.fitting.discrepancy import Discrepancy, conditioned
 from fabricmodel.fitting.gather import gather, rescaled, whitened
@@ -66,6 +66,10 @@ def fit(
         size = unknowns(known, count)
         starts = np.random.default_rng(seed).normal(scale=0.7, size=(STARTS, size))
         starts[0] = 0.0
+        # no slope leads to the size of a rule: the starts share its belief out
+        rules = [name.endswith(f".{RULE_KIND}") for name in known.names]
+        shares = [NormalDist().inv_cdf((i + 0.5) / STARTS) for i in range(STARTS)]
+        starts[:, np.flatnonzero(rules)] = np.array(shares)[:, None]
         plain = dataclasses.replace(fabric, name="", spread={}, switches=())
         slope = partial(slopes, fabric=plain, parameters=known)
         beliefs = dict.fromkeys(found.series, missed)

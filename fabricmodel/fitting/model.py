@@ -23,8 +23,6 @@ from fabricmodel.fitting.solve import Solution
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
 
-_NORMAL = 1.25  # sd of normal noise whose Student-t scale, of 4 degrees, is 1
-
 MISSED = "not in the model"
 """The term of a prediction that the discrepancy adds."""
 
@@ -126,7 +124,7 @@ class FittedModel:
             terms[MISSED] = (whole - time).reshape(shape)
         return Prediction(
             median_s=whole.reshape(shape),
-            log_sd=np.sqrt(variance).reshape(shape),
+            log_scale=np.sqrt(variance).reshape(shape),
             terms=terms,
             warnings=self.seen.warnings(
                 asked.collective, asked.size_bytes, asked.ranks
@@ -165,16 +163,15 @@ class FittedModel:
 
         The variance holds the noise of a measurement and what larger scales may add.
         """
-        typical, repeats = self.discrepancy, self.repeat_sd
-        d = self.beliefs.get(series or "", typical)
+        repeats = self.repeat_sd
+        d = self.beliefs.get(series or "", self.discrepancy)
         spread = repeats.get(series or "", max(repeats.values(), default=0.0))
-        # that a series is smooth where it was measured says little about larger scales
         ranks = octaves_outside(asked.ranks, *self.seen.ranks)
         sizes = octaves_outside(asked.size_bytes, *self.seen.sizes)
         more = (
-            typical.walk_sd**2 * ranks
-            + typical.field_sd**2 * -np.expm1(-sizes / typical.field_octaves)
-            + max(_NORMAL * d.noise_sd, spread) ** 2
+            d.walk_sd**2 * ranks
+            + d.field_sd**2 * -np.expm1(-sizes / d.field_octaves)
+            + max(d.noise_sd, spread) ** 2
         )
         field = self.fields.get((asked.collective, series or ""))
         if field is not None:
@@ -215,7 +212,7 @@ class FittedModel:
 
         Prices that the two share, by name, keep their fitted values and covariance;
         the others are the catalogue's. So a fit of one instance speaks for a cluster;
-        what it missed on the instance stays there.
+        what it missed on the instance stays there, and elsewhere it misses as usual.
         """
         stems = [
             name.removesuffix(".latency")
@@ -240,6 +237,7 @@ class FittedModel:
             parameters=wanted,
             theta=theta,
             covariance=cov,
+            beliefs={},
             fields={},
         )
 

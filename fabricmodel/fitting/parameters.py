@@ -15,7 +15,7 @@ from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree, static
-from fabricmodel.fabric import LINK_PRICES, Fabric, Factors, is_factor
+from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Fabric, Factors, is_factor
 
 DEFAULT_SPREAD = 0.5
 """Of a price whose catalogue entry states no range."""
@@ -26,7 +26,7 @@ FACTOR_SPREAD = {"latency": 0.5, "transfer": 0.3, "choice": 0.3}
 OWN_FACTOR_SPREAD = {"latency": 0.2, "transfer": 0.1, "choice": 0.2}
 """Of one collective against the others of the same algorithm."""
 
-_ENGINE_PRICES = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
+_ENGINE_PRICES = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 
 @pytree
@@ -125,7 +125,12 @@ def parameters(fabric: Fabric, factors: Iterable[str] = ()) -> Parameters:
         names.append(name)
         centre.append(float(value))
         spread.append(float(fabric.spread.get(name, DEFAULT_SPREAD)))
-    believed = [name.rsplit(".", 1)[0] for name in fabric.factors.names]
+    rules = [name for name in known if name.endswith(f".{RULE_KIND}")]
+    for name in rules:
+        names.append(name)
+        centre.append(known[name])
+        spread.append(float(fabric.spread.get(name, DEFAULT_SPREAD)))
+    believed = [name.rsplit(".", 1)[0] for name in known if name not in rules]
     for stem in dict.fromkeys([*factors, *believed]):
         widths = FACTOR_SPREAD if stem.count(".") == 1 else OWN_FACTOR_SPREAD
         for part, width in widths.items():

@@ -191,7 +191,7 @@ def _points(model: FittedModel, times: Measurements) -> list[Point]:
                     low_s=float(low[first]),
                     high_s=float(high[first]),
                     bound_s=float(bounds[first]),
-                    log_sd=float(guess.log_sd[first]),
+                    log_sd=float(guess.log_scale[first]),
                     bytes_share=bytes_s / total if total > 0 else 0.0,
                     terms=terms,
                 )

@@ -19,6 +19,12 @@ from jax import Array
 
 from fabricmodel.fabric import FACTOR_KINDS, Fabric, Level
 from fabricmodel.timing.bounds import bound_seconds
+from fabricmodel.timing.factors import (
+    candidate_factors,
+    level_factors,
+    protocol_factors,
+)
+from fabricmodel.timing.rules import by_size
 from fabricmodel.timing.selection import GUARD, slowest_of, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable, total_ranks
 
@@ -85,9 +91,9 @@ def _by_flow(
     """
     ranks = total_ranks(fabric.levels)
     per_event, per_byte = level_prices(fabric.levels, ranks)
-    owner, by_protocol = _owner(table), _protocol_factors(fabric)
-    by_candidate = _candidate_factors(table, fabric, FACTOR_KINDS[:2])
-    by_level = [_level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
+    owner, by_protocol = _owner(table), protocol_factors(fabric)
+    by_candidate = candidate_factors(table, fabric, FACTOR_KINDS[:2])
+    by_level = [level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
     flows = np.asarray(table.flows)
     order, found = [], []
     for flow in np.unique(flows):
@@ -100,12 +106,12 @@ def _by_flow(
         )
         latency = jnp.einsum("ple,el->pl", levels[..., :4], per_event)
         transfer = size_bytes * levels[..., 4] * per_byte
+        latency = latency_factor[..., None] * latency[:, None]
+        transfer = transfer_factor[..., None] * transfer[:, None]
         latency, transfer = (
             seconds if factor is None else factor[owner[rows]] * seconds
             for factor, seconds in zip(by_level, (latency, transfer), strict=True)
         )
-        latency = latency_factor[..., None] * latency[:, None]
-        transfer = transfer_factor[..., None] * transfer[:, None]
         links = _flow_seconds(str(flow), latency, transfer)
         reduction = (size_bytes * sides[:, 0] * fabric.reduce_byte_s)[:, None]
         if flow == "stream":
@@ -156,13 +162,16 @@ def collective_seconds(
 ) -> Array:
     """Seconds of a collective: the launch, and the best way, never below the bound.
 
+    On top what a rank copies of its own share, from what it sends to what it receives.
+
     ``frozen`` as in ``timing.selection``: the same seconds, and derivatives that say
     what they are made of.
     """
     best = best_seconds(table, fabric, size_bytes, frozen=frozen)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
     guarded = soft_max(jnp.stack([best, bound]), axis=0, sharpness=GUARD)
-    return jnp.asarray(launch_s + guarded)
+    copied = size_bytes * table.copied * fabric.copy_byte_s
+    return jnp.asarray(launch_s + guarded + copied)
 
 
 def best_seconds(
@@ -173,6 +182,7 @@ def best_seconds(
     A library picks by its own estimate, which is off by the factor ``choice`` of an
     algorithm or a protocol; what it picked then takes the time that it takes.
     """
+    table = by_size(table, fabric, size_bytes)
     times = candidate_seconds(table, fabric, size_bytes)
     protocols = times.shape[1]
     valid = table.valid[:, None] * _sent(table, fabric)
@@ -195,31 +205,25 @@ def candidate_estimates(
 ) -> Array:
     """Log seconds that the library expects of each candidate, best protocol, (C,).
 
-    The log of the time where the fabric has no factor ``choice``.
+    The log of the time where the fabric has no factor ``choice``; infinite where a
+    rule excludes it.
     """
+    left = by_size(table, fabric, size_bytes)
     logs = jnp.log(candidate_seconds(table, fabric, size_bytes))
     logs = jnp.where(_sent(table, fabric) > 0, logs, jnp.inf)
     bias = believed_bias(table, fabric)
-    return jnp.min(logs if bias is None else logs + bias.reshape(logs.shape), axis=1)
+    logs = logs if bias is None else logs + bias.reshape(logs.shape)
+    least = jnp.min(logs, axis=1)
+    return least if left is table else jnp.where(left.valid > 0, least, jnp.inf)
 
 
 def believed_bias(table: CountTable, fabric: Fabric) -> Array | None:
     """Log of the library's estimate over the time, (C Q,); None where it is right."""
     if not any(name.endswith(".choice") for name in fabric.factors.names):
         return None
-    by_candidate = jnp.log(_candidate_factors(table, fabric, ("choice",))[0])
-    by_protocol = jnp.log(_protocol_factors(fabric)[2])
+    by_candidate = jnp.log(candidate_factors(table, fabric, ("choice",))[0])
+    by_protocol = jnp.log(protocol_factors(fabric)[2])
     return (by_candidate[:, None] + by_protocol).reshape(-1)
-
-
-def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
-    """Name the factors of an algorithm: shared by its collectives, and its own.
-
-    >>> factor_names(("neuronlink", "all_gather"), "mesh")
-    ('neuronlink.mesh', 'all_gather.neuronlink.mesh')
-    """
-    domain, collective = stage
-    return f"{domain}.{algorithm}", f"{collective}.{domain}.{algorithm}"
 
 
 def _owner(table: CountTable) -> np.ndarray:
@@ -239,48 +243,3 @@ def _sent(table: CountTable, fabric: Fabric) -> np.ndarray:
         ],
         np.float32,
     )
-
-
-def _candidate_factors(
-    table: CountTable, fabric: Fabric, kinds: Sequence[str]
-) -> list[Array]:
-    """Factors of each candidate, (C,), one array for each kind."""
-    stems = [factor_names(c.stage, c.algorithm) for c in table.candidates]
-    return [_products(fabric, stems, kind) for kind in kinds]
-
-
-def _level_factors(table: CountTable, fabric: Fabric, kind: str) -> Array | None:
-    """Factors of algorithms that span every level, on the levels of a domain, (C, L).
-
-    None where the fabric has none of them.
-    """
-    domains = [level.domain or level.name for level in fabric.levels]
-    stems = [
-        (f"{domain}.{c.algorithm}",) if c.stage[0] == "flat" else ()
-        for c in table.candidates
-        for domain in domains
-    ]
-    named = {f"{name}.{kind}" for stem in stems for name in stem}
-    if named.isdisjoint(fabric.factors.names):
-        return None
-    factors = _products(fabric, stems, kind)
-    return factors.reshape(len(table.candidates), len(domains))
-
-
-def _protocol_factors(fabric: Fabric) -> list[Array]:
-    """Factors of each protocol, (Q,): latency, transfer, choice."""
-    stems = [(f"protocol.{name}",) for name in fabric.protocols]
-    return [_products(fabric, stems, kind) for kind in FACTOR_KINDS]
-
-
-def _products(fabric: Fabric, stems: Sequence[Sequence[str]], kind: str) -> Array:
-    """Product of the factors of one kind that each row of stems names, (rows,)."""
-    names = fabric.factors.names
-    own = np.zeros((len(stems), len(names)), np.float32)
-    for row, several in enumerate(stems):
-        for stem in several:
-            if f"{stem}.{kind}" in names:
-                own[row, names.index(f"{stem}.{kind}")] = 1.0
-    if not own.any():
-        return jnp.ones(len(stems))
-    return jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))

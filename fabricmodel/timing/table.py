@@ -36,6 +36,7 @@ from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
 Runs = Mapping[tuple[str, str], Numeric]
 _ALL_SEND = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+_OWN_SHARE = (*_ALL_SEND, "gather", "scatter")
 _LEVEL_FIELDS = tuple(field.name for field in dataclasses.fields(LevelCounts))
 
 
@@ -72,6 +73,7 @@ class CountTable:
       valid: (C,) 1 where the candidate exists for this shape.
       stages: (A, S) how often an alternative runs a stage.
       allowed: (A,) 1 where the alternative makes sense for this shape.
+      copied: () bytes that a rank moves of its own share, whatever the algorithm.
       bounds: what no candidate can avoid.
       flows: of each phase.
       candidates: what they are.
@@ -82,6 +84,7 @@ class CountTable:
     valid: Array
     stages: Array
     allowed: Array
+    copied: Array
     bounds: BoundCounts
     flows: tuple[str, ...] = static()
     candidates: tuple[Candidate, ...] = static()
@@ -289,6 +292,9 @@ class _Builder:
             valid=_stack(valid),
             stages=_stack(stages),
             allowed=_stack([allowed for _, allowed in self.alternatives]),
+            copied=xp.asarray(
+                1.0 / product(self.dims) if collective in _OWN_SHARE else 0.0
+            ),
             bounds=bound_counts(
                 self.fabric.levels,
                 self.dims,

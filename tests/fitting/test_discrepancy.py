@@ -69,7 +69,7 @@ def test_beyond_the_data_it_carries_on_what_was_missed_at_the_largest_scale():
     mean, left, _ = field(at, residual).ask(grid(ranks=np.array([1024.0])))
     last = residual[at.ranks == 64.0]
     np.testing.assert_allclose(mean, last, atol=0.14)
-    assert np.corrcoef(mean, last)[0, 1] > 0.95
+    assert np.corrcoef(mean, last)[0, 1] > 0.94
     assert np.all(left < Discrepancy().field_sd ** 2)
 
 

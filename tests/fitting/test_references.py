@@ -64,10 +64,10 @@ def test_an_instance_speaks_for_a_cluster(trn2_model):
     own = one.median_s - one.terms[MISSED]
     np.testing.assert_allclose(same.median_s, own, rtol=1e-6)
     assert MISSED not in same.terms
-    assert np.all(same.log_sd >= one.log_sd)
+    assert np.all(same.log_scale >= one.log_scale)
     far = carried.predict("all_gather", sizes, 64_000)
     assert np.all(far.median_s > same.median_s)
-    assert np.all(far.log_sd > 2 * same.log_sd)
+    assert np.all(far.log_scale > 2 * same.log_scale)
     assert far.terms["efa-v3 latency"][0] > 0.5 * far.median_s[0]
 
 

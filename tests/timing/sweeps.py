@@ -26,7 +26,8 @@ STRUCTURES = {
     "cluster": ("generic-cluster",),
     "ring": ("trn2-flat-ring",),
     "torus": ("trn2-torus-3d",),
-    "switch": ("generic-node", "generic-network"),
+    "switch": ("generic-node",),
+    "network": ("generic-network",),
     "six sides": ("generic-torus",),
 }
 COSTLY = {  # these alone, there
