@@ -95,9 +95,7 @@ def loss(walk_sd: float, groups: list[Beyond]) -> float:
     """Mean negative log probability of the held-out times, by series."""
     by_series: dict[str, list[np.ndarray]] = {}
     for group in groups:
-        log_p = stats.t.logpdf(
-            group.error, FREEDOM, scale=group.width(walk_sd)
-        )
+        log_p = stats.t.logpdf(group.error, FREEDOM, scale=group.width(walk_sd))
         by_series.setdefault(group.series, []).append(log_p)
     return -float(np.mean([np.concatenate(x).mean() for x in by_series.values()]))
 

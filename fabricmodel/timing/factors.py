@@ -37,7 +37,10 @@ def level_factors(table: CountTable, fabric: Fabric, kind: str) -> Array | None:
     """
     domains = [level.domain or level.name for level in fabric.levels]
     stems = [
-        (f"{domain}.{protocol}", *([f"{domain}.{c.algorithm}"] * (c.stage[0] == "flat")))
+        (
+            f"{domain}.{protocol}",
+            *([f"{domain}.{c.algorithm}"] * (c.stage[0] == "flat")),
+        )
         for c in table.candidates
         for protocol in fabric.protocols
         for domain in domains

@@ -48,7 +48,10 @@ def by_size(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> CountTabl
     if not known & set(fabric.factors.names):
         return table
     ruled = np.array(
-        [any(f"{x}.{RULE_KIND}" in fabric.factors.names for x in pair) for pair in stems]
+        [
+            any(f"{x}.{RULE_KIND}" in fabric.factors.names for x in pair)
+            for pair in stems
+        ]
     )
     least = jnp.where(ruled, products(fabric, stems, RULE_KIND), jnp.inf)
     past = jnp.asarray(size_bytes >= jnp.min(least))

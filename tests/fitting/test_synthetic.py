@@ -138,7 +138,9 @@ def test_interval_is_symmetric_about_the_median_in_log_time(model):
     prediction = model.predict("all_gather", 1e6, 64)
     low, high = prediction.interval(0.9)
     assert low * high == pytest.approx(prediction.median_s**2)
-    assert np.log(high / low) == pytest.approx(2 * 2.1318 * prediction.log_scale, rel=1e-4)
+    assert np.log(high / low) == pytest.approx(
+        2 * 2.1318 * prediction.log_scale, rel=1e-4
+    )
     for level in (0.0, 1.0, -0.5, 90):
         with pytest.raises(ValueError, match="probability"):
             prediction.interval(level)
