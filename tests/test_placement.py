@@ -7,7 +7,7 @@ import pytest
 
 from fabricmodel import Fabric, FabricError, Level, load_fabric, place
 from fabricmodel.placement import LARGEST_PADDING, balanced
-from fabricmodel.timing.price import tier_hops
+from fabricmodel.timing.scale import tier_hops
 
 
 def members(fabric):

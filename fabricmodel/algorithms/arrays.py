@@ -66,6 +66,11 @@ def ceil(x: Any) -> Any:
     return _of(x).ceil(x)
 
 
+def exp(x: Any) -> Any:
+    """As ``numpy.exp``."""
+    return _of(x).exp(x)
+
+
 def floor(x: Any) -> Any:
     """As ``numpy.floor``."""
     return _of(x).floor(x)
@@ -83,6 +88,11 @@ def stack(parts: Sequence[Any]) -> Any:
     ([1.0, 2.0], 'jax')
     """
     return _of(*parts).stack([asarray(part, float) for part in parts])
+
+
+def unstack(x: Any) -> Sequence[Any]:
+    """Cut along the first axis, as ``numpy.unstack`` of 2.1."""
+    return jnp.unstack(x) if isinstance(x, jax.Array) else list(x)
 
 
 def least(parts: Sequence[Any]) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
 
 from fabricmodel.catalog import load_fabric
+from fabricmodel.design.devices import across_devices, whole
 from fabricmodel.errors import FabricError
 from fabricmodel.placement import place
 from fabricmodel.timing.collective import collective_bound, collective_time
@@ -19,7 +21,7 @@ def collective_cases(case: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
     Each shape is placed and counted once for all of its sizes, so the sweep is fastest
     with ``size_bytes`` the last axis. Sizes are filled up to a power of two, for few
-    programs.
+    programs, and shared out over the devices of this process.
 
     Args:
       case: (n,) of each: catalogue names, collectives, ranks, bytes of the full
@@ -55,13 +57,12 @@ def collective_cases(case: Mapping[str, np.ndarray]) -> dict[str, Any]:
             reason[here] = len(reasons)
             reasons.append(str(error))
             continue
-        sizes = _filled(size_bytes[here])
+        sizes = across_devices(_filled(size_bytes[here]), jax.local_devices())
         for answer, function in (
             (time_s, collective_time), (bound_s, collective_bound),
         ):  # fmt: skip
-            answer[here] = np.asarray(function(fabric, str(collective), sizes))[
-                : end - start
-            ]
+            found = function(fabric, str(collective), sizes)
+            answer[here] = whole(found, end - start)
     return {
         "time_s": time_s,
         "bound_s": bound_s,

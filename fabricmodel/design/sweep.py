@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
+from jax.experimental import multihost_utils
 
 from fabricmodel._files import whole_file
 from fabricmodel.errors import FabricModelError
@@ -71,6 +73,9 @@ def sweep(
     call goes on where a killed one stopped: a chunk is written beside its place, then
     moved there. Memory holds one chunk, whatever the grid.
 
+    Under ``jax.distributed`` the processes take the chunks in turn, in a folder that
+    all of them see, and each returns once all chunks are there.
+
     Args:
       question: from the columns of a chunk, (n,) each by the name of its axis, to
         columns of answers, (n,) each.
@@ -79,7 +84,8 @@ def sweep(
       name: of the question, by which a folder knows it again; its module and function
         where it is left out.
       chunk: cases of a chunk.
-      progress: told the chunks done and all of them, before the first and after each.
+      progress: told the chunks done and all of them, before the first and after each;
+        of this process.
 
     Raises:
       FabricModelError: for an empty grid, a folder that holds another sweep, or answers
@@ -101,11 +107,11 @@ def sweep(
     columns = {key: pl.Series(key, values) for key, values in grid.items()}
     arrays = {key: _array(values) for key, values in grid.items()}
     points = math.prod(shape)
-    total = -(-points // chunk)
+    numbers = range(jax.process_index(), -(-points // chunk), jax.process_count())
     evaluated = 0
-    for number in range(total):
+    for done, number in enumerate(numbers):
         if progress is not None:
-            progress(number, total)
+            progress(done, len(numbers))
         rows = min(chunk, points - number * chunk)
         part = home / f"part-{number:08d}.parquet"
         if _is_whole(part, rows):
@@ -118,7 +124,9 @@ def sweep(
             _frame(pl.DataFrame(case), answers).write_parquet(scratch)
         evaluated += 1
     if progress is not None:
-        progress(total, total)
+        progress(len(numbers), len(numbers))
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"sweep {home}")
     return Sweep(axes=grid, folder=home, evaluated=evaluated)
 
 

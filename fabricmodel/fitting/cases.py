@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from fabricmodel.timing.bounds import bound_seconds
 from fabricmodel.timing.factors import factor_names
 from fabricmodel.timing.forcing import force
 from fabricmodel.timing.price import candidate_estimates, collective_seconds
+from fabricmodel.timing.scale import Scale, scale_of
 from fabricmodel.timing.table import CountTable, count_table
 
 T = TypeVar("T")
@@ -34,14 +34,13 @@ class Cases:
     Attributes:
       collective: of all of them.
       sizes: (R,) bytes.
-      members, capacity: (R, L) of each level.
+      scale: leaves of shape (R, ...): what the shapes make of the counts.
       tables: leaves of shape (R, ...): what each candidate counts there.
     """
 
     collective: str = static()
     sizes: Leaf
-    members: Leaf
-    capacity: Leaf
+    scale: Scale
     tables: CountTable
 
 
@@ -82,51 +81,42 @@ def cases(
     }
     order = {key: i for i, key in enumerate(shapes)}
     index = np.array([order[key] for key in keys])
-    members = np.array([[x.members for x in f.levels] for f in shapes.values()])
-    capacity = np.array([[x.capacity for x in f.levels] for f in shapes.values()])
     with np.errstate(divide="ignore", invalid="ignore"):
         asked = sorted(set(forced))
         counted = [
             force(count_table(shape, collective, asked), algorithm)
             for (*_, algorithm), shape in shapes.items()
         ]
-    tables = jax.tree.map(lambda *leaves: np.stack(leaves)[index], *counted)
+        scales = [scale_of(shape.levels) for shape in shapes.values()]
+    tables, scale = (
+        jax.tree.map(lambda *leaves: np.stack(leaves)[index], *each)
+        for each in (counted, scales)
+    )
     return Cases(
         collective=collective,
         sizes=np.asarray(size_bytes, float),
-        members=members[index],
-        capacity=capacity[index],
+        scale=scale,
         tables=tables,
     )
-
-
-def shaped(fabric: Fabric, members: Leaf, capacity: Leaf) -> Fabric:
-    """Give the levels their members and capacities, one scalar each."""
-    levels = tuple(
-        dataclasses.replace(level, members=members[i], capacity=capacity[i])
-        for i, level in enumerate(fabric.levels)
-    )
-    return dataclasses.replace(fabric, levels=levels)
 
 
 def seconds(fabric: Fabric, rows: Cases, *, frozen: bool = False) -> Array:
     """Predict each row at the fabric's prices, (R,); ``frozen`` as in ``timing``."""
     launch = fabric.launch_s.get(rows.collective, 0.0)
 
-    def one(table: CountTable, members: Leaf, capacity: Leaf, size: Leaf) -> Array:
-        here = shaped(fabric, members, capacity)
-        return collective_seconds(table, here, size, launch, frozen=frozen)
+    def one(table: CountTable, scale: Scale, size: Leaf) -> Array:
+        return collective_seconds(table, fabric, size, launch, scale, frozen=frozen)
 
-    return jax.vmap(one)(rows.tables, rows.members, rows.capacity, rows.sizes)
+    return jax.vmap(one)(rows.tables, rows.scale, rows.sizes)
 
 
 def estimates(fabric: Fabric, rows: Cases) -> Array:
     """Log seconds that the library expects of each candidate, (R, C)."""
 
-    def one(table: CountTable, members: Leaf, capacity: Leaf, size: Leaf) -> Array:
-        return candidate_estimates(table, shaped(fabric, members, capacity), size)
+    def one(table: CountTable, scale: Scale, size: Leaf) -> Array:
+        return candidate_estimates(table, fabric, size, scale)
 
-    return jax.vmap(one)(rows.tables, rows.members, rows.capacity, rows.sizes)
+    return jax.vmap(one)(rows.tables, rows.scale, rows.sizes)
 
 
 def bounds(fabric: Fabric, rows: Cases) -> Array:

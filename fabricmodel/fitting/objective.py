@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from fabricmodel._pytree import pytree, static
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import QUICK, Cases, estimates, seconds
 from fabricmodel.fitting.discrepancy import FREEDOM
@@ -17,6 +16,9 @@ from fabricmodel.fitting.parameters import Parameters
 
 EXTRA_LAUNCH = (1e-6, 2.5)
 """Prior of a series' own launch: its median in seconds, the spread of its logarithm."""
+
+MANY_ROWS = 100
+"""From here on a search runs for longer than its program takes to compile."""
 
 
 @pytree
@@ -58,7 +60,9 @@ class Data:
     count: int = static(default=1)
 
 
-def split(vector: Array, parameters: Parameters, series: int) -> tuple[Array, Array]:
+def split(
+    vector: np.ndarray | Array, parameters: Parameters, series: int
+) -> tuple[np.ndarray | Array, np.ndarray | Array]:
     """Cut a solver's vector into price parameters and extra launches.
 
     Where there are several series each has a launch of its own on top of the fabric's:
@@ -66,8 +70,8 @@ def split(vector: Array, parameters: Parameters, series: int) -> tuple[Array, Ar
     """
     count = len(parameters.names)
     typical, octaves = EXTRA_LAUNCH
-    extra = typical * jnp.exp(octaves * vector[count:])
-    return vector[:count], extra if series > 1 else jnp.zeros(series)
+    extra = typical * xp.exp(octaves * vector[count:])
+    return vector[:count], extra if series > 1 else np.zeros(series)
 
 
 def unknowns(parameters: Parameters, series: int) -> int:
@@ -82,7 +86,8 @@ def residuals(
     theta, extra = split(vector, parameters, data.count)
     priced = parameters.apply(fabric, theta)
     return [
-        jnp.asarray(log_time) - jnp.log(seconds(priced, rows) + extra[series])
+        jnp.asarray(log_time)
+        - jnp.log(seconds(priced, rows) + jnp.asarray(extra)[series])
         for rows, log_time, series in zip(
             data.rows, data.log_times, data.series, strict=True
         )
@@ -116,17 +121,27 @@ def negative_log_posterior(
     return total, jnp.concatenate(found)
 
 
-@partial(jax.jit, compiler_options=QUICK)
 def slopes(
     points: Array, fabric: Fabric, parameters: Parameters, data: Data
 ) -> tuple[Array, Array, Array]:
     """Negative log posterior, its gradient and the residuals, at many points.
 
     One compilation serves every fit of the same structure: fabric, collectives, and
-    numbers of rows that pad to the same power of two.
+    numbers of rows that pad to the same power of two. Many rows are worth more of it.
     """
+    many = sum(map(len, data.weights)) >= MANY_ROWS
+    return (_fast if many else _quick)(points, fabric, parameters, data)
+
+
+def _slopes(
+    points: Array, fabric: Fabric, parameters: Parameters, data: Data
+) -> tuple[Array, Array, Array]:
     one = jax.value_and_grad(negative_log_posterior, has_aux=True)
     (values, found), grads = jax.vmap(one, in_axes=(0, None, None, None))(
         points, fabric, parameters, data
     )
     return values, grads, found
+
+
+_quick = jax.jit(_slopes, compiler_options=QUICK)
+_fast = jax.jit(_slopes, compiler_options={"xla_backend_optimization_level": "1"})

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from chex import Numeric
 from jax import Array
 
 from fabricmodel._pytree import pytree, static
+from fabricmodel.algorithms import arrays as xp
 from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Fabric, Factors, is_factor
 
 DEFAULT_SPREAD = 0.5
@@ -43,12 +43,10 @@ class Parameters:
     centre: np.ndarray | Array
     spread: np.ndarray | Array
 
-    def apply(self, fabric: Fabric, theta: Array) -> Fabric:
-        """Put the prices of a parameter vector into a fabric."""
+    def apply(self, fabric: Fabric, theta: np.ndarray | Array) -> Fabric:
+        """Put the prices of a parameter vector, of numpy or of JAX, into a fabric."""
         return with_prices(
-            fabric,
-            self.names,
-            jnp.asarray(self.centre) * jnp.exp(self.spread * theta),
+            fabric, self.names, self.centre * xp.exp(self.spread * theta)
         )
 
 
@@ -75,7 +73,9 @@ def prices(fabric: Fabric) -> dict[str, Numeric]:
     return found
 
 
-def with_prices(fabric: Fabric, names: Sequence[str], values: Array) -> Fabric:
+def with_prices(
+    fabric: Fabric, names: Sequence[str], values: np.ndarray | Array
+) -> Fabric:
     """Replace prices by name; the names that end in a factor's kind are factors.
 
     Args:
@@ -85,7 +85,9 @@ def with_prices(fabric: Fabric, names: Sequence[str], values: Array) -> Fabric:
       values: (n,) in the order of the names.
     """
     at = [i for i, name in enumerate(names) if is_factor(name)]
-    found = {name: values[i] for i, name in enumerate(names) if not is_factor(name)}
+    others = [i for i, name in enumerate(names) if not is_factor(name)]
+    each = xp.unstack(values[np.array(others, int)])
+    found = dict(zip((names[i] for i in others), each, strict=True))
     levels = tuple(
         dataclasses.replace(
             level,

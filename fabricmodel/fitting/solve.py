@@ -149,8 +149,7 @@ def _move(points, state, grads):
 
 def _second_order(value_and_grad, points, values, grads, steps: int, tolerance: float):
     """L-BFGS with Armijo backtracking, one evaluation of all starts a turn."""
-    direction, state, step = _begin(points, grads)
-    now = (points, values, grads, direction, step, state)
+    now = _begin(points, values, grads)
     for count in range(steps):
         if count % 20 == 0:
             arrived = np.linalg.norm(now[2], axis=1) < 0.1 * tolerance
@@ -169,11 +168,14 @@ def _direct(state, point, grad):
     return jnp.where(downhill, -ascent, -grad), state
 
 
-@partial(jax.jit, compiler_options=QUICK)
-@jax.vmap
-def _begin(point, grad):
-    direction, state = _direct(_MEMORY.init(point), point, grad)
-    return direction, state, jnp.ones(())
+def _begin(points, values, grads):
+    """Arrive at the points from nowhere, by the program that all turns share."""
+    shapes = jax.eval_shape(jax.vmap(_MEMORY.init), points)
+    memory = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)  # as init does
+    starts, still = len(points), np.zeros_like(points)
+    nowhere = np.full(starts, np.inf)
+    old = (points, nowhere, still, still, np.ones(starts), memory)
+    return _turn(old, values, grads)
 
 
 @partial(jax.jit, compiler_options=QUICK)

@@ -104,9 +104,9 @@ def bound_seconds(counts: BoundCounts, fabric: Fabric, size_bytes: Numeric) -> A
         counts.used * round_s,
         size_bytes * jnp.where(rate > 0, crossing, 0.0),
         size_bytes * counts.busiest * byte_s,
+        jnp.reshape(size_bytes * counts.reduced * fabric.reduce_byte_s, (1,)),
     ]
-    reduction = size_bytes * counts.reduced * fabric.reduce_byte_s
-    return jnp.maximum(jnp.max(jnp.stack(parts)), reduction)
+    return jnp.max(jnp.concatenate(parts))
 
 
 def _crossing(collective: str, inside: Array, ranks: Array) -> Array:

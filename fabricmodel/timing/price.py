@@ -10,6 +10,7 @@ prediction is taken apart into terms.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ import numpy as np
 from chex import Numeric
 from jax import Array
 
-from fabricmodel.fabric import FACTOR_KINDS, Fabric, Level
+from fabricmodel.fabric import FACTOR_KINDS, LINK_PRICES, Fabric, Level
 from fabricmodel.timing.bounds import bound_seconds
 from fabricmodel.timing.factors import (
     candidate_factors,
@@ -25,116 +26,116 @@ from fabricmodel.timing.factors import (
     protocol_factors,
 )
 from fabricmodel.timing.rules import by_size
-from fabricmodel.timing.selection import GUARD, slowest_of, soft_max, soft_min_groups
-from fabricmodel.timing.table import CountTable, total_ranks
+from fabricmodel.timing.scale import Scale, scale_of, scaled_counts
+from fabricmodel.timing.selection import GUARD, soft_max, soft_min_groups
+from fabricmodel.timing.table import CountTable
 
 
-def tier_hops(
-    members: Array, uplinks: Array, radix: Array, rails: Numeric = 0.0
+def level_prices(levels: Sequence[Level]) -> tuple[Array, Array]:
+    """Price vectors of the levels, of events and of bytes: (L, 4) and (L, 2).
+
+    In the order of ``timing.scale.scaled_counts``.
+    """
+    rows = [
+        [jnp.asarray(getattr(level, field), float) for field in LINK_PRICES]
+        for level in levels
+    ]
+    prices = jnp.stack([price for row in rows for price in row])
+    prices = prices.reshape(len(rows), len(LINK_PRICES))
+    return prices[:, :4], prices[:, 4:]
+
+
+def phase_seconds(
+    table: CountTable,
+    fabric: Fabric,
+    size_bytes: Numeric,
+    scale: Scale | None = None,
 ) -> Array:
-    """Switches beyond the first on the longest way through a folded Clos.
-
-    t tiers of k-port switches reach 2 (k/2)^t ends, and the way up and down crosses
-    2 t - 1 of them. On rails the first tier joins the ranks of one place in k/2
-    units. Zero where the radix is not known (0).
-
-    >>> float(tier_hops(jnp.array(1000.0), jnp.array(1.0), jnp.array(64.0)))
-    2.0
-    """
-    known = radix > 2
-    half = jnp.where(known, radix / 2.0, 2.0)
-    ends = members * jnp.maximum(uplinks, 1.0)
-    tiers = jnp.ceil(jnp.log(jnp.maximum(ends / 2.0, 1.0)) / jnp.log(half) - 1e-5)
-    tiers = jnp.where((rails > 0) & (members <= half), 1.0, jnp.maximum(tiers, 1.0))
-    return jnp.where(known, 2.0 * tiers - 2.0, 0.0)
-
-
-def level_prices(levels: Sequence[Level], ranks: Numeric) -> tuple[Array, Array]:
-    """Price vectors of the levels: (4, L) for latency, (L,) for a byte.
-
-    latency = rounds (round_s + tiers hop_s) + hops hop_s + messages message_s
-              + joins b_N jitter_s;
-    transfer = bytes (byte_s + log2(members) crowd_byte_s).
-    """
-
-    def row(field: str) -> Array:
-        return jnp.stack(
-            [jnp.asarray(getattr(level, field), float) for level in levels]
-        )
-
-    members, hop_s = row("members"), row("hop_s")
-    tiers = tier_hops(members, row("uplinks"), row("radix"), row("rails"))
-    doublings = jnp.log2(jnp.maximum(members, 1.0))
-    per_event = jnp.stack(
-        [
-            row("round_s") + tiers * hop_s,
-            hop_s,
-            row("message_s"),
-            slowest_of(ranks) * row("jitter_s"),
-        ]
-    )
-    return per_event, row("byte_s") + doublings * row("crowd_byte_s")
-
-
-def phase_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
     """Seconds of each phase in each protocol, (P, Q), levels combined by its flow."""
-    order, seconds = _by_flow(table, fabric, size_bytes)
+    order, seconds = _by_flow(table, fabric, size_bytes, scale)
     return seconds[np.argsort(order)]
 
 
 def _by_flow(
-    table: CountTable, fabric: Fabric, size_bytes: Numeric
+    table: CountTable, fabric: Fabric, size_bytes: Numeric, scale: Scale | None
 ) -> tuple[np.ndarray, Array]:
     """Seconds as ``phase_seconds``, flow after flow, and the phases in that order.
 
-    A phase is combined in its own way alone: each way has its roots and powers.
+    A phase is combined in its own way alone: each way has its roots and powers, and
+    adds up as early as it can, so that few arrays hold a number for each level.
     """
-    ranks = total_ranks(fabric.levels)
-    per_event, per_byte = level_prices(fabric.levels, ranks)
-    owner, by_protocol = _owner(table), protocol_factors(fabric)
+    order = np.argsort(table.flows, kind="stable")
+    flows, sizes = np.unique(table.flows, return_counts=True)
+    scale = scale_of(fabric.levels) if scale is None else scale
+    events, moved = (part[order] for part in scaled_counts(table, scale))
+    sides = table.sides[order]
+    # (P, Q): what an algorithm and a protocol cost against the counts
     by_candidate = candidate_factors(table, fabric, FACTOR_KINDS[:2])
+    owner, by_protocol = _owner(table)[order], protocol_factors(fabric)
+    latency_factor, transfer_factor = (
+        (by_candidate[part][:, None] * by_protocol[part])[owner][..., None]
+        for part in range(2)
+    )
     by_level = [level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
-    flows = np.asarray(table.flows)
-    order, found = [], []
-    for flow in np.unique(flows):
-        rows = np.flatnonzero(flows == flow)
-        levels, sides = table.levels[rows], table.sides[rows]
-        # (P, Q): what an algorithm and a protocol cost against the counts
-        latency_factor, transfer_factor = (
-            by_candidate[part][owner[rows]][:, None] * by_protocol[part]
-            for part in range(2)
+    factors = [
+        factor if own is None else factor * own[owner]
+        for factor, own in zip((latency_factor, transfer_factor), by_level, strict=True)
+    ]
+    prices = level_prices(fabric.levels)
+    found, start = [], 0
+    for flow, count in zip(flows.tolist(), sizes.tolist(), strict=True):
+        rows = slice(start, start + count)
+        start += count
+        links = _flow_seconds(
+            flow,
+            _Part(counts=events[rows], prices=prices[0], factor=factors[0][rows]),
+            _Part(
+                counts=moved[rows] * size_bytes,
+                prices=prices[1],
+                factor=factors[1][rows],
+            ),
         )
-        latency = jnp.einsum("ple,el->pl", levels[..., :4], per_event)
-        transfer = size_bytes * levels[..., 4] * per_byte
-        latency = latency_factor[..., None] * latency[:, None]
-        transfer = transfer_factor[..., None] * transfer[:, None]
-        latency, transfer = (
-            seconds if factor is None else factor[owner[rows]] * seconds
-            for factor, seconds in zip(by_level, (latency, transfer), strict=True)
-        )
-        links = _flow_seconds(str(flow), latency, transfer)
-        reduction = (size_bytes * sides[:, 0] * fabric.reduce_byte_s)[:, None]
+        reduction = (size_bytes * sides[rows, 0] * fabric.reduce_byte_s)[:, None]
         if flow == "stream":
             memory = (
-                sides[:, 1] * fabric.memory_round_s
-                + size_bytes * sides[:, 2] * fabric.memory_byte_s
-            )[:, None] * transfer_factor
-            seconds = soft_max(jnp.stack([links, memory + reduction]), axis=0)
+                sides[rows, 1] * fabric.memory_round_s
+                + size_bytes * sides[rows, 2] * fabric.memory_byte_s
+            )[:, None] * transfer_factor[rows, :, 0]
+            found.append(soft_max(jnp.stack([links, memory + reduction]), axis=0))
         else:
-            seconds = links + reduction
-        order.append(rows)
-        found.append(seconds)
-    return np.concatenate(order), jnp.concatenate(found)
+            found.append(links + reduction)
+    return order, jnp.concatenate(found)
 
 
-def _flow_seconds(flow: str, latency: Array, transfer: Array) -> Array:
-    """Seconds on the links of phases of one flow, (P, Q), from theirs by level."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Latency or transfer: counts (P, L, E), prices (L, E), factors (P, Q, L or 1)."""
+
+    counts: Array
+    prices: Array
+    factor: Array
+
+    def by_level(self) -> Array:
+        """Seconds on each level, (P, Q, L)."""
+        seconds = jnp.einsum("ple,le->pl", self.counts, self.prices)
+        return self.factor * seconds[:, None]
+
+    def chain(self) -> Array:
+        """Sum over the levels, (P, Q)."""
+        if self.factor.shape[-1] > 1:
+            return jnp.sum(self.by_level(), axis=-1)
+        seconds = jnp.einsum("ple,le->p", self.counts, self.prices)
+        return self.factor[..., 0] * seconds[:, None]
+
+
+def _flow_seconds(flow: str, latency: _Part, transfer: _Part) -> Array:
+    """Seconds on the links of phases of one flow, (P, Q)."""
     if flow == "parallel":
-        return soft_max(latency + transfer, axis=-1)
-    chain = jnp.sum(latency, axis=-1)
+        return soft_max(latency.by_level() + transfer.by_level(), axis=-1)
+    chain = latency.chain()
     if flow == "sequential":
-        return chain + jnp.sum(transfer, axis=-1)
-    fullest = soft_max(transfer, axis=-1)
+        return chain + transfer.chain()
+    fullest = jnp.asarray(soft_max(transfer.by_level(), axis=-1))
     if flow == "stream":
         return chain + fullest
     cross = chain * fullest
@@ -143,12 +144,20 @@ def _flow_seconds(flow: str, latency: Array, transfer: Array) -> Array:
     return chain + fullest + cross
 
 
-def candidate_seconds(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> Array:
-    """Seconds of each candidate in each protocol, (C, Q): its phases in turn."""
+def candidate_seconds(
+    table: CountTable,
+    fabric: Fabric,
+    size_bytes: Numeric,
+    scale: Scale | None = None,
+) -> Array:
+    """Seconds of each candidate in each protocol, (C, Q): its phases in turn.
+
+    ``scale`` is that of the fabric's levels, where it is known beforehand.
+    """
     owner = np.zeros((len(table.candidates), len(table.flows)), np.float32)
     for row, candidate in enumerate(table.candidates):
         owner[row, list(candidate.phases)] = 1.0
-    order, seconds = _by_flow(table, fabric, size_bytes)
+    order, seconds = _by_flow(table, fabric, size_bytes, scale)
     return jnp.asarray(owner[:, order]) @ seconds
 
 
@@ -157,6 +166,7 @@ def collective_seconds(
     fabric: Fabric,
     size_bytes: Numeric,
     launch_s: Numeric,
+    scale: Scale | None = None,
     *,
     frozen: bool = False,
 ) -> Array:
@@ -165,9 +175,9 @@ def collective_seconds(
     On top what a rank copies of its own share, from what it sends to what it receives.
 
     ``frozen`` as in ``timing.selection``: the same seconds, and derivatives that say
-    what they are made of.
+    what they are made of. ``scale`` as in ``candidate_seconds``.
     """
-    best = best_seconds(table, fabric, size_bytes, frozen=frozen)
+    best = best_seconds(table, fabric, size_bytes, scale, frozen=frozen)
     bound = bound_seconds(table.bounds, fabric, size_bytes)
     guarded = soft_max(jnp.stack([best, bound]), axis=0, sharpness=GUARD)
     copied = size_bytes * table.copied * fabric.copy_byte_s
@@ -175,7 +185,12 @@ def collective_seconds(
 
 
 def best_seconds(
-    table: CountTable, fabric: Fabric, size_bytes: Numeric, *, frozen: bool = False
+    table: CountTable,
+    fabric: Fabric,
+    size_bytes: Numeric,
+    scale: Scale | None = None,
+    *,
+    frozen: bool = False,
 ) -> Array:
     """Seconds of the best alternative, each of its stages by what its library picks.
 
@@ -183,7 +198,7 @@ def best_seconds(
     algorithm or a protocol; what it picked then takes the time that it takes.
     """
     table = by_size(table, fabric, size_bytes)
-    times = candidate_seconds(table, fabric, size_bytes)
+    times = candidate_seconds(table, fabric, size_bytes, scale)
     protocols = times.shape[1]
     valid = table.valid[:, None] * _sent(table, fabric)
     names = table.stage_names
@@ -201,7 +216,10 @@ def best_seconds(
 
 
 def candidate_estimates(
-    table: CountTable, fabric: Fabric, size_bytes: Numeric
+    table: CountTable,
+    fabric: Fabric,
+    size_bytes: Numeric,
+    scale: Scale | None = None,
 ) -> Array:
     """Log seconds that the library expects of each candidate, best protocol, (C,).
 
@@ -209,7 +227,7 @@ def candidate_estimates(
     rule excludes it.
     """
     left = by_size(table, fabric, size_bytes)
-    logs = jnp.log(candidate_seconds(table, fabric, size_bytes))
+    logs = jnp.log(candidate_seconds(table, fabric, size_bytes, scale))
     logs = jnp.where(_sent(table, fabric) > 0, logs, jnp.inf)
     bias = believed_bias(table, fabric)
     logs = logs if bias is None else logs + bias.reshape(logs.shape)

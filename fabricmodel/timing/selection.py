@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from chex import Numeric
 from jax import Array
-from jax.scipy.special import logsumexp, ndtri
+from jax.scipy.special import ndtri
 
 TEMPERATURE = 0.03
 """Of the minimum, in log time: two equal candidates count as 2 % less than one."""
@@ -60,17 +62,50 @@ def soft_min_groups(
     logs = jnp.where(usable, jnp.log(jnp.where(usable, times_s, 1.0)), _FREE)
     logs = jnp.where(valid > 0, logs, _NEVER)
     if bias is None:
-        logs = jnp.where(member, logs[at], _NEVER)
-        return jnp.exp(-TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1))
+        return jnp.exp(_least(jnp.where(member, logs[at], _NEVER)))
     bias = bias[at]
-    logs = jnp.where(member, logs[at] + bias, _NEVER)
-    weights = jax.nn.softmax(-logs / TEMPERATURE, axis=1)
-    least = -TEMPERATURE * logsumexp(-logs / TEMPERATURE, axis=1)
-    if frozen:
-        logs = jnp.where(member, logs - jax.lax.stop_gradient(logs), 0.0)
-        weights = jax.lax.stop_gradient(weights)
-        least = jax.lax.stop_gradient(least) + jnp.sum(weights * logs, axis=1)
-    return jnp.exp(least - jnp.sum(weights * bias, axis=1))
+    return jnp.exp(_picked(jnp.where(member, logs[at] + bias, _NEVER), bias, frozen))
+
+
+@jax.custom_jvp
+def _least(logs: Array) -> Array:
+    """Soft minimum along the last axis."""
+    return _weighed(logs)[0]
+
+
+@_least.defjvp
+def _least_slope(primals, tangents):
+    least, weights = _weighed(*primals)
+    return least, jnp.sum(weights * tangents[0], axis=-1)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _picked(logs: Array, bias: Array, frozen: bool) -> Array:
+    """Soft minimum of estimates along the last axis, less the bias of the choice."""
+    least, weights = _weighed(logs)
+    return least - jnp.sum(weights * bias, axis=-1)
+
+
+@_picked.defjvp
+def _picked_slope(frozen: bool, primals, tangents):
+    """With weights w, mean bias m and temperature T: w (1 + (bias - m) / T)."""
+    logs, bias = primals
+    least, weights = _weighed(logs)
+    mean = jnp.sum(weights * bias, axis=-1)
+    steps, drifts = tangents
+    steps = steps if frozen else (
+        steps * (1.0 + (bias - mean[..., None]) / TEMPERATURE)
+    )  # fmt: skip
+    return least - mean, jnp.sum(weights * (steps - drifts), axis=-1)
+
+
+def _weighed(logs: Array) -> tuple[Array, Array]:
+    """Soft minimum along the last axis, and the share of each in it."""
+    first = jnp.min(logs, axis=-1, keepdims=True)
+    parts = jnp.exp((first - logs) / TEMPERATURE)
+    total = jnp.sum(parts, axis=-1, keepdims=True)
+    least = first - TEMPERATURE * jnp.log(total)
+    return jnp.squeeze(least, axis=-1), parts / total
 
 
 def _members(group: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +118,7 @@ def _members(group: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
     return at, member
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def soft_max(times_s: Array, axis: int, sharpness: int = SHARPNESS) -> Array:
     """Largest of the times along an axis: their p-norm, at least the maximum.
 
@@ -92,11 +128,18 @@ def soft_max(times_s: Array, axis: int, sharpness: int = SHARPNESS) -> Array:
     2.0
     """
     largest = jnp.max(times_s, axis=axis, keepdims=True)
-    some = largest > 0
-    scale = jax.lax.stop_gradient(jnp.where(some, largest, 1.0))
-    norm = jnp.sum((times_s / scale) ** sharpness, axis=axis, keepdims=True)
-    powered = jnp.where(some, norm, 1.0) ** (1.0 / sharpness)
-    return jnp.squeeze(jnp.where(some, scale * powered, 0.0), axis=axis)
+    shares = times_s / jnp.where(largest > 0, largest, 1.0)
+    norm = jnp.sum(shares**sharpness, axis=axis, keepdims=True)
+    return jnp.squeeze(largest * norm ** (1.0 / sharpness), axis=axis)
+
+
+@soft_max.defjvp
+def _soft_max_slope(axis: int, sharpness: int, primals, tangents):
+    """The derivative by each part is its share of the whole, to the power p - 1."""
+    whole = jnp.asarray(soft_max(*primals, axis, sharpness))
+    scale = jnp.expand_dims(jnp.where(whole > 0, whole, 1.0), axis)
+    weights = (primals[0] / scale) ** (sharpness - 1)
+    return whole, jnp.sum(weights * tangents[0], axis=axis)
 
 
 def slowest_of(ranks: Numeric) -> Array:

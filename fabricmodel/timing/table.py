@@ -321,8 +321,3 @@ def _stack(rows: list) -> Array:
         shape.append(len(flat[0]))
         flat = [part for row in flat for part in row]
     return xp.stack(flat).reshape(shape)
-
-
-def total_ranks(levels: Sequence[Level]) -> Array:
-    """Ranks that take part."""
-    return product(topology(levels))

@@ -9,7 +9,7 @@ import pytest
 from fabricmodel import Fabric, FabricError, Level, list_fabrics, load_fabric
 from fabricmodel.catalog import compare, describe, list_chips, listing
 from fabricmodel.catalog.__main__ import main
-from fabricmodel.timing.price import tier_hops
+from fabricmodel.timing.scale import tier_hops
 
 
 def test_every_entry_is_listed_and_described():

@@ -25,7 +25,8 @@ from fabricmodel import (
 )
 from fabricmodel.fabric import Factors
 from fabricmodel.timing.forcing import force
-from fabricmodel.timing.price import collective_seconds, tier_hops
+from fabricmodel.timing.price import collective_seconds
+from fabricmodel.timing.scale import tier_hops
 from fabricmodel.timing.selection import (
     GUARD,
     SHARPNESS,

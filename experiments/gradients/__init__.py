@@ -1,0 +1,1 @@
+"""How `experiments.check_gradients` compares derivatives with differences."""
