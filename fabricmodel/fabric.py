@@ -51,6 +51,7 @@ class Level:
       wrap: of a growing ring, the number whose multiples close on themselves, others
         being lines (16 for a TPU v5e); 0 where all do.
       cube: whether every side of the torus has to be such a multiple (TPU v4).
+      twist: whether a torus of sides k and 2k is twisted (TPU v4), its sides closed.
       members: how many a job uses, at least 1.
       capacity: how many there are.
       limit: the most that a growing level may have, at which it is full; 0 where it
@@ -79,6 +80,7 @@ class Level:
     sides: tuple[int, ...] = static(default=())
     wrap: int = static(default=0)
     cube: bool = static(default=False)
+    twist: bool = static(default=False)
     members: Numeric = 1.0
     capacity: Numeric = 1.0
     limit: Numeric = 0.0

@@ -29,6 +29,8 @@ class Dim:
       ranks_per_link: ranks that share one link of this dimension (4 when 32 ranks of
         a node leave it through 8 adapters; below 1 when a rank drives several).
       ranks_inside: ranks inside one member.
+      twisted_load, twisted_reach: of a side of a twisted torus, its ``exchange_load``
+        and its part of the diameter (``tpu.twisted``); 0 of any other.
     """
 
     kind: str = static()
@@ -36,6 +38,8 @@ class Dim:
     capacity: Numeric = 1.0
     ranks_per_link: Numeric = 1.0
     ranks_inside: Numeric = 1.0
+    twisted_load: Numeric = 0.0
+    twisted_reach: Numeric = 0.0
 
 
 @pytree
@@ -168,7 +172,8 @@ def exchange_load(dim: Dim) -> Array:
 
     In units of the bytes that one member sends in all. With wraparound n/8 (n even)
     or (n^2 - 1)/(8 n) (n odd); without, twice that. Minimal routes, ties split
-    evenly. Source: counted link by link; agrees with the bisection bound of a torus.
+    evenly. Source: counted link by link; agrees with the bisection bound of a torus. A
+    twisted torus has its own.
 
     >>> ring = Dim(kind="ring", members=4.0, capacity=4.0)
     >>> float(exchange_load(ring)), float(exchange_load(Dim(kind="line", members=2.0)))
@@ -177,7 +182,9 @@ def exchange_load(dim: Dim) -> Array:
     n = xp.asarray(dim.members)
     even = xp.where(xp.mod(n, 2.0) == 0.0, 1.0, 0.0)
     line = (n * n - 1.0 + even) / (4.0 * n)
-    return line * xp.where(wraps(dim) > 0, 0.5, 1.0)
+    plain = line * xp.where(wraps(dim) > 0, 0.5, 1.0)
+    twisted = xp.asarray(dim.twisted_load)
+    return xp.where(twisted > 0, twisted, plain)
 
 
 def diameter(dim: Dim) -> Array:
@@ -185,7 +192,9 @@ def diameter(dim: Dim) -> Array:
     n = xp.asarray(dim.members)
     if dim.kind in ("clique", "switch"):
         return xp.where(n > 1, 1.0, 0.0)
-    return xp.where(wraps(dim) > 0, xp.floor(n / 2.0), n - 1.0)
+    plain = xp.where(wraps(dim) > 0, xp.floor(n / 2.0), n - 1.0)
+    twisted = xp.asarray(dim.twisted_reach)
+    return xp.where(twisted > 0, twisted, plain)
 
 
 def path_rounds(torus: Sequence[Dim]) -> list[Array]:

@@ -24,8 +24,8 @@ One TOML file for any number of fabrics:
   catalogue.
 - a level: ``name``, ``kind``, ``size``, ``link``, and as they apply ``family``,
   ``domain``, ``in_node``, ``grows``, ``limit``, ``sides``, ``wrap``, ``cube``,
-  ``radix``, ``rails``, ``uplinks`` (see ``Level``) or ``oversubscription``: links into
-  a unit of it over links out.
+  ``twist``, ``radix``, ``rails``, ``uplinks`` (see ``Level``) or
+  ``oversubscription``: links into a unit of it over links out.
 
 Every figure is ``{ value, range = [low, high], source, confidence, note }``, the range
 a 90 % belief, from which the fit takes the width of its prior.
@@ -75,7 +75,8 @@ _ENGINE = {
 }
 _LEVEL_KEYS = {
     "name", "kind", "size", "family", "domain", "link", "in_node", "grows",
-    "uplinks", "radix", "limit", "sides", "wrap", "cube", "rails", "oversubscription",
+    "uplinks", "radix", "limit", "sides", "wrap", "cube", "twist", "rails",
+    "oversubscription",
 }  # fmt: skip
 _LIBRARY_KEYS = ("algorithms", "protocols", "factors")
 _FABRIC_KEYS = {
@@ -321,6 +322,7 @@ def _level(
         sides=tuple(sorted(sides)),
         wrap=int(whole(raw, "wrap", where, least=0)),
         cube=bool(raw.get("cube", False)),
+        twist=bool(raw.get("twist", False)),
         members=size,
         capacity=size,
         limit=float(max(sides)) if sides else limit,

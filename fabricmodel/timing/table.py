@@ -30,6 +30,7 @@ from fabricmodel.algorithms.registry import (
     algorithms,
     reduces_in_network,
 )
+from fabricmodel.algorithms.tpu import twisted
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.timing.bounds import BoundCounts, bound_counts
 
@@ -108,7 +109,8 @@ def topology(levels: Sequence[Level], *, all_send: bool = True) -> list[Dim]:
     A unit whose p ranks leave it through u shared links has p / u ranks on each; a
     job that uses few of its ranks can't use more links than those ranks drive. The
     unit of a torus is one chip, on all of its sides. Where not all send, one rank of a
-    unit speaks for it, and has the links that it drives to itself.
+    unit speaks for it, and has the links that it drives to itself. A torus that may be
+    twisted is, where its sides allow it.
 
     >>> node = Level(name="node", kind="clique", members=32.0, capacity=32.0)
     >>> nic = Level(name="efa", kind="switch", members=4.0, capacity=8.0, uplinks=8.0)
@@ -134,6 +136,10 @@ def topology(levels: Sequence[Level], *, all_send: bool = True) -> list[Dim]:
             )
         )
         inside, full = inside * level.members, full * level.capacity
+    for group in domains(levels):
+        if all(levels[at].twist for at in group):
+            for at, dim in zip(group, twisted([dims[i] for i in group]), strict=True):
+                dims[at] = dim
     return dims
 
 

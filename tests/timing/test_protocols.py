@@ -46,6 +46,54 @@ def test_one_protocol_without_factors_changes_nothing():
     assert plain == pytest.approx(seconds(1e6), rel=2e-3)
 
 
+def with_switch():
+    """NVLS beside a ring, in two protocols: the switch adds in Simple alone."""
+    names = ("protocol.ll.transfer", "protocol.simple.latency")
+    return Fabric(
+        name="",
+        levels=(NET,),
+        strategies=("staged", "net.nvls"),
+        algorithms=("all_reduce.ring", "all_gather.ring", "reduce_scatter.ring"),
+        protocols=("ll", "simple"),
+        factors=Factors(names=names, values=(2.0, 4.0)),
+    )
+
+
+@pytest.mark.parametrize("size", [64.0, 1e6, 1e9])
+def test_a_switch_adds_in_one_protocol_alone(size):
+    ll_ring = 2 * seconds(size, transfer=2.0)
+    simple_ring = 2 * seconds(size, latency=4.0)
+    nvls = 2 * 4 * ALPHA + (N + 1) / N * BETA * size
+    found = float(collective_time(with_switch(), "all_reduce", size))
+    expected = min(ll_ring, simple_ring, nvls)
+    assert found == pytest.approx(expected, rel=2e-2)
+    in_ll = 2 * ALPHA + 2 * (N + 1) / N * BETA * size
+    assert (in_ll < 0.9 * expected) == (size == 64.0)  # it would have won there
+
+
+def test_a_library_has_what_it_names():
+    """Others of the family, which are quicker here, are not in its choice."""
+    small = 64.0
+    named = dataclasses.replace(with_switch(), strategies=("staged",))
+    found = float(collective_time(named, "all_gather", small))
+    assert found == pytest.approx(seconds(small, transfer=2.0), rel=2e-3)
+    other = dataclasses.replace(named, algorithms=("all_reduce.ring",))
+    assert float(collective_time(other, "all_gather", small)) < 0.5 * found
+
+
+def test_a_factor_of_a_spanning_algorithm_on_one_domain():
+    """Twice as dear inside the nodes, and there alone."""
+    node = dataclasses.replace(NET, name="node", in_node=True)
+    other = dataclasses.replace(NET, round_s=0.0, byte_s=0.0, members=2.0, capacity=2.0)
+    fabric = Fabric(name="", levels=(node, other), strategies=("flat_ring",))
+    plain = float(collective_time(fabric, "all_gather", 1e8))
+    for domain, times in (("node", 2.0), ("net", 1.0)):
+        factors = Factors(names=(f"{domain}.flat_ring.transfer",), values=(2.0,))
+        dearer = dataclasses.replace(fabric, factors=factors)
+        found = float(collective_time(dearer, "all_gather", 1e8))
+        assert found == pytest.approx(times * plain, rel=1e-3)
+
+
 def test_a_mistaken_library_takes_the_time_of_what_it_picked():
     """It takes Simple for 100 times dearer than it is, and stays with LL."""
     wrong = ring(
