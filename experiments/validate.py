@@ -40,7 +40,8 @@ def split(
 
     With a fabric, or a machine that the catalogue knows, the collectives of a series
     are fitted together, since they share its prices. On a generic fabric each
-    collective of a series, and each forced algorithm, has a model of its own.
+    collective of a series, and each forced algorithm, has a model of its own, and so
+    has each system where a series names several.
     """
     groups = []
     for series in dict.fromkeys(str(name) for name in times.series):
@@ -48,9 +49,9 @@ def split(
         chosen = fabric or recognise(whole)
         parts = [whole]
         if chosen.name.startswith("generic"):
-            keys = ["collective", "algorithm"]
-            pairs = whole.frame.select(keys).unique(maintain_order=True).iter_rows()
-            parts = [whole.select(collective=c, algorithm=a) for c, a in pairs]
+            keys = ["system", "collective", "algorithm"]
+            frames = whole.frame.partition_by(keys, maintain_order=True)
+            parts = [dataclasses.replace(whole, frame=frame) for frame in frames]
         for rows in parts:
             groups.append(
                 Group(

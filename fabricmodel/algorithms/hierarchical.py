@@ -105,8 +105,8 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
     Up and down, 2 (n - 1) rounds along the chain of the innermost level and
     2 ceil(log2 n) over each one outside it. A member in the middle of a chain, and a
     unit, which is an inner node of one tree and a leaf of the other, sends 2 S bytes;
-    where there are only two of them each sends S, and a unit of three 3/2 S. Source: NCCL's double binary tree
-    (Jeaugey, 2019).
+    where there are only two of them each sends S, and a unit of three 3/2 S. Source:
+    NCCL's double binary tree (Jeaugey, 2019).
     """
     del collective
     levels = []

@@ -94,8 +94,8 @@ def nvls_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
     Each of the p ranks of a node owns S/p: it has its switch add that part, passes it
     up and down a double binary tree of its peers, 2 ceil(log2 X) rounds and 2 S/p
-    bytes (S/p between two nodes), and has the switch copy the sum to its node; (p + 1)/p S over each link of
-    the switch. Pipelined. The outermost level is the trees'; a level between, if any,
+    bytes (S/p between two nodes), and has the switch copy the sum to its node;
+    (p + 1)/p S over each link of the switch. Pipelined. The outermost level is the trees'; a level between, if any,
     has trees as well. Source: NCCL 2.18, NVLSTree.
 
     >>> node, net = Dim(kind="switch", members=8.0), Dim(kind="switch", members=16.0)

@@ -8,8 +8,8 @@ One TOML file for any number of fabrics:
   figure says ``direction = "both"``) and ``crowd`` (the share by which a byte gets
   dearer with each doubling of the level).
 - ``[engines.NAME]``: the library: ``launch_us``, ``reduce_GBps``, ``copy_GBps``,
-  ``memory_round_us``, ``memory_GBps``; ``algorithms`` that it has inside a domain, where those are not the
-  automatic ones, as ``all_gather.ring``; ``protocols``; and as
+  ``memory_round_us``, ``memory_GBps``; ``algorithms`` that it has inside a domain,
+  where those are not the automatic ones, as ``all_gather.ring``; ``protocols``; and as
   ``[engines.NAME.factors]`` those of its fabrics.
 - ``[factors]``: how much dearer than its counts an algorithm is, by
   ``"DOMAIN.ALGORITHM.latency"``, ``.transfer`` or ``.choice``, wherever the domain

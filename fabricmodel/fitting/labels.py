@@ -26,6 +26,10 @@ _OTHER_NAMES = {
     "scatter_allgather": "scatter_all_gather",
     "scatter_allgather_ring": "scatter_all_gather",
     "ring_segmented": "ring",
+    "ring_pass": "ring",
+    "pipelinedring": "ring",
+    "dissemination": "recursive_doubling",
+    "nwaydissemination": "recursive_doubling",
 }
 """Open MPI's, PICO's and NCCL's names; those that mean one thing."""
 
@@ -77,6 +81,7 @@ def algorithm_of(label: str, collective: str = "") -> str:
     if torus:
         return _torus_name(*torus.groups())
     plain = re.sub(r"_(ompi|over)(_any_even|_\d+)?$", "", plain)
+    plain = re.sub(r"(_nocompute)?(_test|_nbsend)?$", "", plain)
     if plain.startswith("bine_"):
         return _bine_name(plain, collective)
     plain = _BY_COLLECTIVE.get((plain, collective), _OTHER_NAMES.get(plain, plain))

@@ -77,8 +77,11 @@ def generic_fabric(times: Measurements) -> Fabric:
     else:
         fabric = load_entry("generic-cluster").fabric
     size = float(np.nanmax(local))
-    node = dataclasses.replace(fabric.levels[0], members=size, capacity=size)
-    return dataclasses.replace(fabric, levels=(node, *fabric.levels[1:]))
+    node, network = fabric.levels
+    node = dataclasses.replace(node, members=size, capacity=size)
+    if float(network.uplinks) == 0.0:  # each rank has its own
+        network = dataclasses.replace(network, uplinks=size)
+    return dataclasses.replace(fabric, levels=(node, network))
 
 
 def _speaks_of(times: Measurements, *words: str) -> bool:

@@ -20,7 +20,11 @@ from fabricmodel.measurements.table import (
     no_usable_row,
     unknown_column,
 )
-from fabricmodel.measurements.vocabulary import canonical_collective, find_collective
+from fabricmodel.measurements.vocabulary import (
+    SCHEDULES,
+    canonical_collective,
+    find_collective,
+)
 
 NAME = "tidy CSV"
 _MAY_BE_ZERO = ("min_us", "p90_us")  # clocks that tick in microseconds give zeros
@@ -76,6 +80,7 @@ def read_frame(
     frame = frame.with_columns(
         pl.col(name).cast(pl.String).fill_null("") for name in words if name in header
     )
+    frame = _scheduled(frame)
     names = {name: find_collective(name) for name in frame["collective"].unique()}
     known = pl.col("collective").replace_strict(names, return_dtype=pl.String)
     frame = frame.with_columns(known=known)
@@ -100,6 +105,18 @@ def read_frame(
     if given.nodes is not None and "nodes" not in header:
         frame = frame.with_columns(nodes=pl.lit(given.nodes, dtype=pl.Float64))
     return Measurements.from_frames([frame], refused)
+
+
+def _scheduled(frame: pl.DataFrame) -> pl.DataFrame:
+    """Call a hand-written schedule by its collective, and say that it is forced."""
+    schedule = pl.col("collective").is_in(list(SCHEDULES))
+    if not frame.select(schedule.any()).item():
+        return frame
+    label = pl.col("algorithm") if "algorithm" in frame.columns else pl.lit("")
+    return frame.with_columns(
+        algorithm=pl.when(schedule & (label == "")).then("collective").otherwise(label),
+        collective=pl.col("collective").replace(SCHEDULES),
+    )
 
 
 def _fast(text: str) -> pl.DataFrame | None:

@@ -25,6 +25,9 @@ _ALIASES = {name.replace("_", ""): name for name in COLLECTIVES} | {
     "sendreceive": "send_recv",
 }
 
+SCHEDULES = {"ring_pass": "all_gather", "dissemination": "all_reduce"}
+"""Hand-written schedules that move what a collective does, under the name of how."""
+
 SHARDED = ("all_gather", "reduce_scatter", "all_to_all", "gather", "scatter")
 """Collectives of which a rank's own part is size / ranks: bus factor (r-1)/r."""
 
@@ -44,7 +47,7 @@ def find_collective(name: str) -> str | None:
 
     >>> find_collective("MPI_Allreduce"), find_collective("alltoall_perf")
     ('all_reduce', 'all_to_all')
-    >>> find_collective("ring_pass") is None
+    >>> find_collective("barrier") is None
     True
     """
     plain = re.sub(r"^(mpi|nccl|rccl)[_-]?|[_-]perf$", "", name.strip().lower())

@@ -38,12 +38,18 @@ def test_an_unknown_series_is_refused(tmp_path, capsys):
 def test_the_growth_is_learned(truth):
     rng = np.random.default_rng(2)
     octaves = rng.integers(1, 6, 600).astype(float)
-    error = rng.normal(size=600) * np.sqrt(0.02**2 + truth**2 * octaves)
-    group = learn_discrepancy.Beyond(
-        series="s", error=error, variance=np.full(600, 0.02**2), octaves=octaves
-    )
-    found = learn_discrepancy.learn([group])
-    # scored as Student t, whose scale is below the deviation of normal errors
-    assert 0.7 * truth < found < truth
-    scores = learn_discrepancy.covered([group], truth)
+    groups = []
+    for roughness in (0.5, 2.0):
+        width = np.sqrt(0.02**2 + (roughness * truth) ** 2 * octaves)
+        groups.append(
+            learn_discrepancy.Beyond(
+                series="s",
+                error=rng.standard_t(4, size=600) * width,
+                variance=np.full(600, 0.02**2),
+                octaves=octaves,
+                roughness=roughness,
+            )
+        )
+    assert learn_discrepancy.learn(groups) == pytest.approx(truth, rel=0.07)
+    scores = learn_discrepancy.covered(groups, truth)
     assert scores["coverage_90"] == pytest.approx(0.9, abs=0.04)

@@ -62,7 +62,7 @@ REPORT = json.dumps(
 TIDY = """\
 series,ranks,collective,size_bytes,time_us,notes
 a,8,all_reduce,1024,5.5,"x, y"
-a,16,ring_pass,1024,6.5,
+a,16,barrier,1024,6.5,
 a,16,all_gather,4096,7.25,
 """
 SAMPLES = {"nccl": (nccl, NCCL), "nccom": (nccom, NCCOM)} | {

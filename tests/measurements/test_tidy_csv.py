@@ -94,20 +94,29 @@ def test_rows_cut_off_or_broken(tail):
 
 
 def test_other_collectives_are_set_aside_with_their_line():
-    text = f'{HEADER},notes\n8,ring_pass,64,5,\n8,ar,64,5,"two\nlines"\n8,huh,-1,x,\n'
+    text = f'{HEADER},notes\n8,barrier,64,5,\n8,ar,64,5,"two\nlines"\n8,huh,-1,x,\n'
     table = read(text, "t.csv")
     assert len(table) == 1
     assert [(row.line, row.file) for row in table.set_aside] == [
         (2, "t.csv"),
         (5, "t.csv"),
     ]
-    assert "'ring_pass' is unknown" in table.set_aside[0].reason
-    assert table.set_aside[0].text == "8,ring_pass,64,5,"
+    assert "'barrier' is unknown" in table.set_aside[0].reason
+    assert table.set_aside[0].text == "8,barrier,64,5,"
+
+
+def test_hand_written_schedules_are_collectives_of_a_forced_algorithm():
+    text = f"{HEADER},algorithm\n8,ring_pass,64,5,\n8,dissemination,64,5,nway_test\n"
+    table = read(text, "t.csv")
+    assert table.collective.tolist() == ["all_gather", "all_reduce"]
+    assert table.algorithm.tolist() == ["ring_pass", "nway_test"]
+    bare = read(f"{HEADER}\n8,ring_pass,64,5\n8,ar,64,5\n", "t.csv")
+    assert bare.algorithm.tolist() == ["ring_pass", ""]
 
 
 def test_no_usable_row():
     with pytest.raises(MeasurementError, match=r"no usable row, 1 refused \(line 2"):
-        read(f"{HEADER}\n8,ring_pass,64,5\n", "t.csv")
+        read(f"{HEADER}\n8,barrier,64,5\n", "t.csv")
     with pytest.raises(MeasurementError, match="no row of results"):
         read(f"{HEADER}\n", "t.csv")
     with pytest.raises(MeasurementError, match="no header line"):

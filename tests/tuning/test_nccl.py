@@ -55,7 +55,7 @@ def test_where_nccl_would_run_what_the_model_cannot_price_it_is_left_alone():
 
 
 def test_constants_bend_nccls_model_towards_ours(tmp_path):
-    """A network of three times the latency, of which the vendor's constants know not."""
+    """A network of three times the latency, of which the vendor knows nothing."""
     node, network = FLAT.levels
     slow = dataclasses.replace(network, round_s=3.0 * network.round_s)
     model = prior_model(dataclasses.replace(FLAT, levels=(node, slow)))
