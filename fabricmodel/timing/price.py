@@ -90,9 +90,9 @@ def _by_flow(
             flow,
             _Part(counts=events[rows], prices=prices[0], factor=factors[0][rows]),
             _Part(
-                counts=moved[rows] * size_bytes,
+                counts=moved[rows],
                 prices=prices[1],
-                factor=factors[1][rows],
+                factor=size_bytes * factors[1][rows],
             ),
         )
         reduction = (size_bytes * sides[rows, 0] * fabric.reduce_byte_s)[:, None]
