@@ -69,7 +69,7 @@ class Fit:
                 "mean": float(np.mean(alone)),
             },
             "converged": model.converged,
-            "gradient_norm": model.solution.gradient_norm if model.solution else 0.0,
+            "distance": model.solution.distance if model.solution else 0.0,
             "starts_agreeing": model.solution.agreeing if model.solution else 0,
             "informed": model.informed(),
             "series_launch_s": dict(model.series_launch_s),

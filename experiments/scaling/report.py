@@ -115,7 +115,7 @@ def _fit_line(fit: Fit) -> list[str]:
         f"{found['mean_abs_rel_err']:.1%}",
         f"{found['prices_alone']['median']:.1%}",
         f"{found['prices_alone']['mean']:.1%}",
-        "yes" if found["converged"] else f"no (gradient {found['gradient_norm']:.2g})",
+        "yes" if found["converged"] else f"no ({found['distance']:.2g} deviations away)",
         str(found["starts_agreeing"]),
     ]
 

@@ -44,7 +44,7 @@ class Discrepancy:
 
     field_sd: float = 0.15
     field_octaves: float = 2.0
-    walk_sd: float = 0.27
+    walk_sd: float = 0.3
     walk_octaves: float = 4.0
     local_octaves: float = 4.0
     noise_sd: float = 0.03

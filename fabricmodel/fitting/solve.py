@@ -38,15 +38,17 @@ class Solution:
       point: (n,) the best end point.
       points: (starts, n) all of them, the best first.
       losses: (starts,) of all end points, sorted.
-      gradient_norm: at the best one.
-      converged: that norm is below the tolerance.
+      distance: of the best one from an optimum, in standard deviations of the
+        posterior: ``sqrt(g' H^-1 g)``, g its gradient and H the curvature; the norm of
+        the gradient where no curvature was taken, which is never less.
+      converged: that distance is below the tolerance.
       agreeing: starts that ended within 0.1 of the best loss.
     """
 
     point: np.ndarray
     points: np.ndarray
     losses: np.ndarray
-    gradient_norm: float
+    distance: float
     converged: bool
     agreeing: int
 
@@ -70,8 +72,7 @@ def minimise(
       lbfgs_steps: of each start at most, backtracking included; ends early once the
         best and half of the others have converged.
       newton_steps: of the best one at most.
-      tolerance: of the gradient norm; in units where the prior's curvature is 1, a
-        hundredth of a standard deviation.
+      tolerance: of that distance; a hundredth of a standard deviation.
 
     >>> solution = minimise(lambda x: (jnp.sum(x**2, axis=1), 2.0 * x), np.ones((2, 3)))
     >>> solution.converged, float(abs(solution.point).max()) < 0.01
@@ -94,7 +95,7 @@ def minimise(
         point=point,
         points=points,
         losses=np.sort(losses),
-        gradient_norm=norm,
+        distance=norm,
         converged=norm < tolerance,
         agreeing=int(np.sum(losses < losses[0] + 0.1)),
     )
@@ -209,11 +210,13 @@ def _newton(
     value, norm = np.inf, np.inf
     for turn in range(steps + 1):
         (value, grad, *_), (_, hessian, *_) = differences(value_and_grad, point, batch)
-        norm = float(np.linalg.norm(grad))
-        if not np.isfinite(norm) or norm < 0.3 * tolerance or turn == steps:
+        if not np.isfinite(grad).all() or not np.isfinite(hessian).all():
             break
         curved, axes = np.linalg.eigh(0.5 * (hessian + hessian.T))
         step = -(axes / np.maximum(np.abs(curved), 1.0)) @ (axes.T @ grad)
+        norm = float(np.sqrt(-step @ grad))
+        if norm < 0.3 * tolerance or turn == steps:
+            break
         trials = point + 0.4 ** np.arange(batch)[:, None] * step
         values = np.asarray(value_and_grad(jnp.asarray(trials))[0])
         values = np.where(np.isfinite(values), values, np.inf)

@@ -36,7 +36,7 @@ def ask(model, collective, algorithm="", *, times_size=1.0, grid=GRID):
 
 def test_the_search_converged(model):
     assert model.converged
-    assert model.solution.gradient_norm < 1e-2
+    assert model.solution.distance < 1e-2
     assert model.solution.agreeing >= 1
     assert np.all(np.diff(model.solution.losses) >= 0)
     assert model.seen.rows == len(QUESTIONS) * len(GRID)
