@@ -21,9 +21,10 @@ FREEDOM = 4.0
 """Degrees of freedom of the Student t of independent residuals: outliers lose their
 pull past about two standard deviations."""
 
-_FIELD_SCALES = 2.0 ** np.arange(-4.0, 3.5)
+_FIELD_SCALES = 2.0 ** np.arange(-6.0, 3.5)
 _NOISE_SCALES = 2.0 ** np.arange(-2.0, 3.5)
 _SCALE_SPREAD = 1.0  # log standard deviation of the scales of series
+_SMOOTHEST = 1.0 / 3.0  # that a series is smooth in range proves little beyond it
 _CLIP = 3.0  # standard deviations past which a point no longer pulls the field
 _SMALL = 1e-10  # keeps a covariance matrix positive
 
@@ -44,11 +45,22 @@ class Discrepancy:
 
     field_sd: float = 0.15
     field_octaves: float = 2.0
-    walk_sd: float = 0.3
+    walk_sd: float = 0.26
     walk_octaves: float = 4.0
     local_octaves: float = 4.0
     noise_sd: float = 0.03
     unseen_sd: float = 0.15
+
+
+def roughness(typical: Discrepancy, own: Discrepancy) -> float:
+    """How much a series may drift beyond its data, against what is typical.
+
+    As much more or less as it does in range; not below a third.
+
+    >>> roughness(Discrepancy(walk_sd=0.25), Discrepancy(walk_sd=0.5))
+    2.0
+    """
+    return max(own.walk_sd / typical.walk_sd, _SMOOTHEST)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,8 +167,8 @@ Shown = tuple[Points, np.ndarray, np.ndarray]
 def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy:
     """Scale field and noise to what one series shows: how well it fits, how it repeats.
 
-    The most probable of a grid of scales, field and walk by one, the noise by the
-    other, under log-normal beliefs about 1. Whitened residuals are Student t, so that
+    Field and walk by one scale, the noise by another, under log-normal beliefs about 1;
+    the expected variances over a grid around the most probable. Whitened residuals are Student t, so that
     outliers do not pass for noise; the parameters are integrated out (Laplace), so
     that what they absorbed is not taken for a good fit:
 
@@ -189,8 +201,17 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
     best = min(
         itertools.product(_FIELD_SCALES, _NOISE_SCALES), key=lambda x: attempt(x)[0]
     )
-    near = itertools.product(*([x / 2**0.5, x, x * 2**0.5] for x in best))
-    return min((attempt(scales) for scales in near), key=lambda found: found[0])[1]
+    around = [[x * 2.0 ** (i / 2.0) for i in range(-2, 3)] for x in best]
+    near = [attempt(scales) for scales in itertools.product(*around)]
+    weights = np.exp(min(loss for loss, _ in near) - np.array([x for x, _ in near]))
+
+    def mean(name: str) -> float:
+        """Root of the expected variance: what is field and what noise is not certain."""
+        variances = np.array([getattr(trial, name) for _, trial in near]) ** 2
+        return float(np.sqrt(np.average(variances, weights=weights)))
+
+    names = ("field_sd", "walk_sd", "noise_sd")
+    return dataclasses.replace(d, **{name: mean(name) for name in names})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

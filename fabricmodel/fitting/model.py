@@ -13,7 +13,7 @@ from chex import Numeric
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import pad_rows
-from fabricmodel.fitting.discrepancy import Discrepancy, Field
+from fabricmodel.fitting.discrepancy import Discrepancy, Field, roughness
 from fabricmodel.fitting.explain import explain, grouped
 from fabricmodel.fitting.parameters import Parameters, parameters, prices
 from fabricmodel.fitting.posterior import octaves_outside
@@ -163,14 +163,15 @@ class FittedModel:
 
         The variance holds the noise of a measurement and what larger scales may add.
         """
-        repeats = self.repeat_sd
-        d = self.beliefs.get(series or "", self.discrepancy)
+        typical, repeats = self.discrepancy, self.repeat_sd
+        d = self.beliefs.get(series or "", typical)
         spread = repeats.get(series or "", max(repeats.values(), default=0.0))
+        growth_sd = roughness(typical, d) * typical.walk_sd
         ranks = octaves_outside(asked.ranks, *self.seen.ranks)
         sizes = octaves_outside(asked.size_bytes, *self.seen.sizes)
         more = (
-            d.walk_sd**2 * ranks
-            + d.field_sd**2 * -np.expm1(-sizes / d.field_octaves)
+            growth_sd**2 * ranks
+            + typical.field_sd**2 * -np.expm1(-sizes / typical.field_octaves)
             + max(d.noise_sd, spread) ** 2
         )
         field = self.fields.get((asked.collective, series or ""))

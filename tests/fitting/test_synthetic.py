@@ -101,7 +101,7 @@ def test_intervals_widen_with_the_distance(model):
     ranks = model.predict("all_gather", 1e6, [64.0, 128.0, 1024.0, 65_536.0]).log_scale
     sizes = model.predict("all_gather", 2.0 ** np.arange(30, 38, 2), 64.0).log_scale
     small = model.predict("all_gather", 2.0 ** np.arange(10, 0, -3), 64.0).log_scale
-    assert np.all(np.diff(ranks) > 0.05), ranks
+    assert np.all(np.diff(ranks) > 0.03), ranks
     for widths in (sizes, small):  # towards what models typically miss, and no further
         assert np.all(np.diff(widths) > 0), widths
         assert widths[-1] > widths[0] + 0.08, widths
