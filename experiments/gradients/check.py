@@ -121,6 +121,7 @@ def check(
             asked = cases(fabric, collective, sizes, rng.choice(counts, rows))
             found = _compare(fabric, pad_rows(asked), rows, points, directions, rng)
             yield Found(fabric=name, collective=collective, **found)
+        _slopes.clear_cache()  # programs of hundreds of structures fill the memory
 
 
 def _fitting(fabric: Fabric) -> np.ndarray:
