@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -121,8 +122,8 @@ def check(
             asked = cases(fabric, collective, sizes, rng.choice(counts, rows))
             found = _compare(fabric, pad_rows(asked), rows, points, directions, rng)
             yield Found(fabric=name, collective=collective, **found)
+        # programs of hundreds of structures would fill the memory
         _slopes.clear_cache()  # pyright: ignore[reportAttributeAccessIssue]
-        # programs of hundreds of structures fill the memory
 
 
 def _fitting(fabric: Fabric) -> np.ndarray:
