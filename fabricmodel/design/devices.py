@@ -9,6 +9,7 @@ process makes the same calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,9 +18,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
-def across_devices(
-    values: np.ndarray, devices: Sequence[jax.Device] | None = None
-) -> Array:
+def across_devices(values: np.ndarray, devices: Sequence[Any] | None = None) -> Array:
     """Share an array out over devices, along its first axis.
 
     Args:

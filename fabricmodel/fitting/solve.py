@@ -59,7 +59,7 @@ def minimise(
     *,
     adam: bool = True,
     lbfgs_steps: int = 150,
-    newton_steps: int = 12,
+    newton_steps: int = 24,
     tolerance: float = 1e-2,
 ) -> Solution:
     """Minimise a loss from every start, and keep the best.

@@ -39,7 +39,7 @@ def scale_of(levels: Sequence[Level]) -> Scale:
 
     >>> scale = scale_of([Level(name="net", kind="switch", members=8.0, radix=4.0)])
     >>> scale.hops.tolist(), scale.doublings.tolist(), round(float(scale.slowest), 2)
-    ([4.0], [3.0], 1.42)
+    ([2.0], [3.0], 1.43)
     """
     tiers = [
         tier_hops(level.members, level.uplinks, level.radix, level.rails)

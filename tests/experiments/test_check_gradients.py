@@ -2,10 +2,11 @@ import json
 
 import jax.numpy as jnp
 import pytest
+from jax.lax import stop_gradient
 
 from experiments import check_gradients
 from experiments.gradients import check as gradients
-from fabricmodel import list_fabrics
+from fabricmodel import list_fabrics, load_fabric
 from fabricmodel.algorithms.registry import COLLECTIVES
 
 
@@ -44,14 +45,9 @@ def test_what_is_wrong_is_found_and_a_kink_is_no_fault(damage, monkeypatch):
             # at the catalogue's price both are equal; beyond it one is twice as steep
             past = jnp.maximum(byte_s / catalogue, (byte_s / catalogue) ** 2)
             return past + 0.0 * rows.sizes
-        lie = jnp.where(byte_s > 0, byte_s, 0.0)
         scale = jnp.nan if damage == "not a number" else 2.0
-        shown = scale * (lie - jax_stop(lie)) + jax_stop(lie)
-        return shown + 0.0 * rows.sizes
-
-    from jax.lax import stop_gradient as jax_stop
-
-    from fabricmodel import load_fabric
+        honest = jnp.asarray(stop_gradient(byte_s))
+        return honest + scale * (byte_s - honest) + 0.0 * rows.sizes
 
     catalogue = load_fabric("generic-network").levels[0].byte_s
     monkeypatch.setattr(gradients, "seconds", seconds)

@@ -16,7 +16,7 @@ from fabricmodel.fabric import LINK_PRICES, Factors
 
 ROWS = 1024
 QUICK = {"xla_backend_optimization_level": "0"}  # compiles in half the time
-ENGINE = ("reduce_byte_s", "memory_round_s", "memory_byte_s")
+ENGINE = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 # Fabrics of one structure: they differ in their prices and capacities alone.
 STRUCTURES = {
