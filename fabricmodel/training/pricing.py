@@ -60,7 +60,8 @@ def price(
       wanted: as ``traffic`` lists it, with leaves that broadcast to (R,).
 
     Returns:
-      By name: seconds of a step, (R, 4), and doublings (R,).
+      By name: seconds of a step, (R, 4), and doublings (R,). Counting is done in
+      numpy; the prices may be traced, so seconds differentiate in every one of them.
     """
     rows = len(ranks)
     bare = _anonymous(fabric)
@@ -90,9 +91,22 @@ def price(
         for name, at, place, size, calls in parts:
             mine = seconds[start : start + len(size)]
             start += len(size)
-            found[name].seconds[at] = calls[:, None] * mine  # pyright: ignore
-            found[name].doublings[at] = np.log2(np.maximum(place.members[:, -1], 1.0))  # pyright: ignore
+            spans = np.log2(np.maximum(place.members[:, -1], 1.0))
+            found[name] = Spent(
+                seconds=_spread(rows, at, calls[:, None] * mine),
+                doublings=_spread(rows, at, spans),
+            )
     return found
+
+
+def _spread(rows: int, at: np.ndarray, values: np.ndarray | Array):
+    """Put values where their rows are, 0 elsewhere."""
+    shape = (rows, *values.shape[1:])
+    if isinstance(values, Array):
+        return jnp.zeros(shape, values.dtype).at[at].set(values)
+    whole = np.zeros(shape)
+    whole[at] = values
+    return whole
 
 
 def _anonymous(fabric: Fabric) -> Fabric:
@@ -108,7 +122,7 @@ def _anonymous(fabric: Fabric) -> Fabric:
 
 def _once_each(
     fabric: Fabric, collective: str, places: Group, sizes: np.ndarray
-) -> np.ndarray:
+) -> np.ndarray | Array:
     """Seconds of one call, (n, 4); equal rows are priced once."""
     columns = np.column_stack(
         [places.members, places.uplinks, places.crossing, sizes[:, None]]
@@ -127,6 +141,8 @@ def _once_each(
         unique[:, -1],
     )
     launch = fabric.launch_s.get(collective, 0.0)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(fabric)):
+        return _parts.__wrapped__(fabric, launch, *case)[back]
     priced = _parts(fabric, launch, *_filled(case, len(unique)))
     return np.asarray(priced)[: len(unique)][back]
 
@@ -154,7 +170,13 @@ def _counted(
     Counts know no price, and counting in numpy is what a search would spend its time
     on: a process counts each shape once.
     """
-    leaves, kind = jax.tree.flatten(fabric)
+    free = dict.fromkeys((*_LATENCY, *_BYTES), 0.0)
+    shape_of = Fabric(
+        name="",
+        strategies=fabric.strategies,
+        levels=tuple(dataclasses.replace(level, **free) for level in fabric.levels),
+    )
+    leaves, kind = jax.tree.flatten(shape_of)
     key = (collective, kind, np.array([float(leaf) for leaf in leaves]).tobytes())
     depth = len(fabric.levels)
     found = []
@@ -166,7 +188,7 @@ def _counted(
                 members=shape[:depth], uplinks=shape[depth:], crossing=np.ones(depth)
             )
             with np.errstate(divide="ignore", invalid="ignore"):
-                table = count_table(spanned(fabric, place), collective)
+                table = count_table(spanned(shape_of, place), collective)
             if len(_COUNTED) >= COUNTED_AT_MOST:
                 _COUNTED.clear()
             _COUNTED[mine] = table
