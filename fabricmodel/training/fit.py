@@ -18,7 +18,7 @@ from fabricmodel.fitting.cases import QUICK
 from fabricmodel.fitting.solve import minimise
 from fabricmodel.training import mixed
 from fabricmodel.training.batch import Batch, batch
-from fabricmodel.training.beliefs import Space, columns
+from fabricmodel.training.beliefs import Space, columns, habits_at
 from fabricmodel.training.pricing import padded
 from fabricmodel.training.runs import Run
 from fabricmodel.training.scoring import expected_curvature, scored
@@ -224,9 +224,22 @@ def _log_step(space: Space, rows: Batch, where, theta: Array) -> Array:
     return jnp.log(sum(terms.values(), start=jnp.zeros(())))
 
 
+def _slopes(space: Space, rows: Batch, where, theta: Array) -> Array:
+    """Slopes of log time in theta, (R, n), by one gradient."""
+
+    def total(shifts: Array) -> Array:
+        terms = step_terms(
+            rows.work, rows.layout, rows.machine, habits_at(shifts), rows.spent,
+            rows.cause_of,
+        )  # fmt: skip
+        return jnp.sum(jnp.log(sum(terms.values(), start=jnp.zeros(()))))
+
+    return space.slopes(jax.grad(total)(space.shifts(theta, where)), where)
+
+
 @partial(jax.jit, static_argnames="space", compiler_options=QUICK)
 def _jacobian(space: Space, rows: Batch, where, theta: Array) -> Array:
-    return jax.jacfwd(partial(_log_step, space, rows, where))(theta)
+    return _slopes(space, rows, where, theta)
 
 
 @pytree
@@ -280,17 +293,22 @@ def _loss(
 def _expected(space: Space, seen: _Seen, weights: Array, point: Array) -> Array:
     """Curvature of the negative log posterior to be expected at a point, (n, n)."""
 
-    def covariance(rest: Array) -> Array:
-        whole = jnp.concatenate([point[: space.size], rest])
-        _, effects, noise = _unpack(space, whole)
-        own = noise[seen.where["software"]] / weights
-        return mixed.covariance(seen.kernels, effects, own)
+    theta, effects, _ = _unpack(space, point)
+    first = space.size + len(mixed.EFFECTS)
 
-    rest = point[space.size :]
-    slopes = jax.jacfwd(partial(_log_step, space, seen.rows, seen.where))
-    jacobian = slopes(point[: space.size])
-    moves = jax.jacfwd(covariance)(rest)
-    mean, other = expected_curvature(covariance(rest), jacobian, moves)
+    def noise_of(rest: Array) -> Array:
+        noise = _unpack(space, jnp.concatenate([point[:first], rest]))[2]
+        return noise[seen.where["software"]] / weights
+
+    rest = point[first:]
+    matrix = mixed.covariance(seen.kernels, effects, noise_of(rest))
+    growing = 2.0 * mixed.SIZE_SPREAD * jnp.exp(2.0 * effects)
+    mean, other = expected_curvature(
+        matrix,
+        _slopes(space, seen.rows, seen.where, theta),
+        growing[:, None, None] * jnp.asarray(seen.kernels),
+        jax.jacfwd(noise_of)(rest).T,
+    )
     return jax.scipy.linalg.block_diag(mean, other) + jnp.eye(len(point))
 
 

@@ -68,18 +68,22 @@ def scored(
 
 
 def expected_curvature(
-    matrix: Array, jacobian: Array, moves: Array
+    matrix: Array, jacobian: Array, shared: Array, own: Array
 ) -> tuple[Array, Array]:
-    """Of the mean's numbers, (n, n), and of the covariance's, (h, h), without priors.
+    """Of the mean's numbers, (n, n), and of the covariance's, (k + h, k + h).
+
+    Without priors: J' K^-1 J, and tr(K^-1 dK K^-1 dK') / 2.
 
     Args:
       matrix: (R, R) covariance of the rows.
       jacobian: (R, n) slopes of their means.
-      moves: (R, R, h) slopes of the covariance.
+      shared: (k, R, R) slopes of the covariance by what rows share.
+      own: (h, R) slopes of its diagonal by what each has of its own.
     """
     inverse = jnp.linalg.inv(matrix)
     mean = jacobian.T @ inverse @ jacobian
-    turned = jnp.einsum("ij,jkh->hik", inverse, moves)
-    flat = turned.reshape(moves.shape[-1], -1)
-    across = jnp.swapaxes(turned, 1, 2).reshape(moves.shape[-1], -1)
-    return mean, 0.5 * flat @ across.T
+    turned = jnp.einsum("ij,kjl->kil", inverse, shared)
+    both = jnp.einsum("kij,lji->kl", turned, turned)
+    mixed = jnp.einsum("kij,ji,hi->kh", turned, inverse, own)
+    alone = own @ inverse**2 @ own.T
+    return mean, 0.5 * jnp.block([[both, mixed], [mixed.T, alone]])
