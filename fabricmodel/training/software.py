@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _FRAMEWORKS: tuple[tuple[str, str], ...] = (
+    ("mlperf", r"mlperf"),
     ("torchtitan", r"torchtitan"),
     ("maxtext", r"maxtext|tpu-recipes"),
     ("paxml", r"paxml"),

@@ -31,12 +31,20 @@ class Machine:
       plain_flops: of attention and the output layer, which stay in bf16.
       memory_Bps: of its memory.
       ranks_per_node: ranks that slow down together.
+      engines: matrix engines that share a product tile by tile: the multiprocessors of
+        a GPU, 1 of a systolic array.
     """
 
     linear_flops: Numeric
     plain_flops: Numeric
     memory_Bps: Numeric
     ranks_per_node: Numeric = 8.0
+    engines: Numeric = 1.0
+
+
+TILE = 128.0
+"""Rows and columns that a matrix engine takes at once: of the systolic arrays of TPU
+and NeuronCore, and the usual tile of a GPU's kernels."""
 
 
 @pytree
@@ -51,8 +59,10 @@ class Habits:
       layer_s: seconds of each layer and microbatch that no work explains.
       expert_s: the same of each layer with experts, on top.
       step_s: seconds of each step that no work explains.
-      half_columns, half_tokens: columns of a rank's product, and tokens in it, at
-        which it is half as efficient; half_expert: columns, of an expert's.
+      narrow: what the last, unfilled round of tiles costs, against half a round: half
+        a tile's columns on one engine, half a tile of each engine on many.
+      half_tokens: tokens of a product at which it is half as efficient; half_expert:
+        columns of an expert's.
       hidden: share of each cause's communication that runs beside computation, where
         there is enough of it, by cause.
       dearness: of each kind of communication, against the fabric's prices, by kind.
@@ -68,7 +78,7 @@ class Habits:
     layer_s: Numeric = 5e-5
     expert_s: Numeric = 2e-4
     step_s: Numeric = 5e-3
-    half_columns: Numeric = 128.0
+    narrow: Numeric = 1.0
     half_expert: Numeric = 600.0
     half_tokens: Numeric = 128.0
     hidden: Mapping[str, Numeric] = dataclasses.field(
@@ -102,7 +112,8 @@ def step_terms(
     rank and M_x seconds of communication of cause x:
 
     - C = matrix work / (roof x efficiency) + memory-bound bytes / bandwidth
-      + layers x overhead;
+      + layers x overhead; a product of R tokens and N columns on E engines leaves half
+      a round of its tiles empty, 128 (1 + (E - 1) 128 / R) / 2 columns of N;
     - exposed_x = M_x - hidden_x min(M_x, C_x): what runs beside computation is hidden,
       as far as there is computation, so max(C, M) <= step <= C + M; the corner of the
       minimum is rounded (``beside``). Gradients that are exchanged once a step find
@@ -124,7 +135,8 @@ def step_terms(
     columns = work.columns / layout.tp
     rows = wave * work.experts_per_token * layout.ep / work.experts
     mixed = jnp.asarray(work.experts) > 1.0
-    half = jnp.where(mixed, habits.half_expert, habits.half_columns)
+    unfilled = 0.5 * TILE * (1.0 + (machine.engines - 1.0) * TILE / rows)
+    half = jnp.where(mixed, habits.half_expert, habits.narrow * unfilled)
     size = (1.0 + half / columns) * (1.0 + habits.half_tokens / rows)
     linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
     plain = 3.0 * head / machine.plain_flops
