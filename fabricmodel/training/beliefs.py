@@ -99,7 +99,7 @@ class Space:
         return habits_at(self.shifts(theta, where))
 
     def shifts(self, theta: Array, where: Mapping[str, np.ndarray]) -> Array:
-        """How far each row's habits lie from the centres, log or logit, (habits + 1, R).
+        """How far a row's habits lie from their centres, log or logit, (habits + 1, R).
 
         The last is of the precision.
         """

@@ -162,9 +162,7 @@ def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, back
 
 
-def _counted(
-    fabric: Fabric, collective: str, shapes: np.ndarray
-) -> list[CountTable]:
+def _counted(fabric: Fabric, collective: str, shapes: np.ndarray) -> list[CountTable]:
     """Count table of each shape: members, then links, of every level.
 
     Counts know no price, and counting in numpy is what a search would spend its time

@@ -161,8 +161,7 @@ def step_terms(
         "copies": computing * wave_share,
     }
     exposed = {
-        cause: paid[cause]
-        - habits.hidden[cause] * beside(paid[cause], room[cause])
+        cause: paid[cause] - habits.hidden[cause] * beside(paid[cause], room[cause])
         for cause in CAUSES
     }
     inner = computing + exposed["tp"] + exposed["cp"] + exposed["ep"]
