@@ -64,7 +64,8 @@ class Habits:
       half_tokens: tokens of a product at which it is half as efficient; half_expert:
         columns of an expert's.
       hidden: share of each cause's communication that runs beside computation, where
-        there is enough of it, by cause.
+        there is enough of it, by cause; net of interference, by which computation
+        beside communication slows down: step times tell the difference alone.
       dearness: of each kind of communication, against the fabric's prices, by kind.
       crowding: by how much an outer byte gets dearer with each doubling of the units
         that a communicator spans.

@@ -122,6 +122,17 @@ def test_gradients_in_log_coordinates(priced):
     check_grads(log_step, (jnp.zeros(5),), order=1, modes=["rev"], rtol=1e-4)
 
 
+def test_traffic_has_its_own_precision():
+    """FP8 on the wire halves the bytes, and leaves the matrix work as it was."""
+    narrow = dataclasses.replace(CUT, activation_bytes=1.0, weight_bytes=1.0)
+    full, half = traffic(GPT, CUT), traffic(GPT, narrow)
+    for name in ("tp_gather", "tp_scatter", "pp", "cp_ring", "dp_gather"):
+        np.testing.assert_allclose(full[name].size_bytes, 2 * half[name].size_bytes)
+    np.testing.assert_array_equal(
+        full["dp_scatter"].size_bytes, half["dp_scatter"].size_bytes
+    )
+
+
 def test_differentiable_in_sizes_that_no_layout_depends_on():
     def seconds(width):
         work = dataclasses.replace(GPT, width=width)
