@@ -31,8 +31,8 @@ _HEAD = """\
 # MLPerf logs.
 # A platform without runs of its own has the common habits, and their width. No run of
 # more chips was seen, and none of them is one that `experiments.validate_training`
-# scores, which learns its habits anew. Made {date}, {versions};
-# the search {ended}.
+# scores, which learns its habits anew. Made {date} with
+# {versions}; the search {ended}.
 
 unexplained = {unexplained:.4f}
 """

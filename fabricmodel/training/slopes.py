@@ -65,7 +65,7 @@ def price_slopes(
     >>> found = price_slopes(load_platform("h100"), work, Layout(dp=64.0, zero=3.0),
     ...                      load_habits("h100"))
     >>> dearest = max((k for k in found if "." in k), key=lambda k: abs(found[k][0]))
-    >>> dearest, bool(found["ib.byte_s"][0] > 0)
+    >>> dearest, bool(found["infiniband.byte_s"][0] > 0)
     ('machine.linear_flops', True)
     """
     fabric, machine = platform.fabric, platform.machine(precision)
