@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from fabricmodel._pytree import pytree
 from fabricmodel.fabric import Fabric, Level
@@ -141,8 +141,8 @@ def _once_each(
         unique[:, -1],
     )
     launch = fabric.launch_s.get(collective, 0.0)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(fabric)):
-        return _parts.__wrapped__(fabric, launch, *case)[back]
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(fabric)):
+        return _each_part(fabric, launch, *case)[back]
     priced = _parts(fabric, launch, *_filled(case, len(unique)))
     return np.asarray(priced)[: len(unique)][back]
 
@@ -220,8 +220,7 @@ def _filled(case: Any, rows: int) -> Any:
     )
 
 
-@partial(jax.jit, compiler_options=QUICK)
-def _parts(
+def _each_part(
     fabric: Fabric, launch: Array, tables: CountTable, places: Group, sizes: Array
 ) -> Array:
     """Seconds by kind of each case, (n, 4)."""
@@ -237,6 +236,9 @@ def _parts(
         return parts + jnp.stack([launch, other, 0.0 * launch, 0.0 * launch])
 
     return jax.vmap(one)(tables, places, sizes)
+
+
+_parts = jax.jit(_each_part, compiler_options=QUICK)
 
 
 def _scaled(fabric: Fabric, logs: Array) -> Fabric:

@@ -344,7 +344,7 @@ def _layout(
             f"dp {dp:g}, since the printed {cells['dp']:g} does not multiply"
         )
     sequences = max(tokens / (dp * work.sequence), 1e-6)
-    shard = _shard(recipe, dp, cp)
+    shard = _shard(recipe, float(dp), float(cp))
     cut = Layout(
         tp=tp, cp=cp, pp=pp, dp=dp,
         ep=min(cells["ep"] or 1.0, max(work.experts, 1.0), ranks / pp),

@@ -50,6 +50,7 @@ def scored(
     (True, True)
     """
     value, grad = value_and_grad(point)
+    left = np.inf
     for turn in range(steps + 1):
         step = -np.linalg.solve(information(point), grad)
         left = float(np.sqrt(max(-grad @ step, 0.0)))
