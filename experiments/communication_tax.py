@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments.training import study
+from fabricmodel.training.price import PriceList
 from fabricmodel.training.tax import communication_tax
 
 PLATFORMS = ("trn2", "trn3", "h100", "gb200", "tpu-v5p", "tpu-v7x")
@@ -22,8 +23,10 @@ MODELS = (
 CHIPS = (16, 64, 256, 1024, 4096, 16384, 65536, 131072)
 
 
-def rows_of(plans: dict, precision: str) -> list[dict[str, Any]]:
-    """Tax of every plan, with its interval and its bounds."""
+def rows_of(
+    plans: dict, precision: str, price: PriceList, watts: float
+) -> list[dict[str, Any]]:
+    """Tax of every plan on time, energy and cost, with its interval and bounds."""
     rows = []
     for (name, model), found in plans.items():
         tax = communication_tax(
@@ -32,11 +35,16 @@ def rows_of(plans: dict, precision: str) -> list[dict[str, Any]]:
         )  # fmt: skip
         shape = tax.step_s.shape
         middle, low, high = study.median_and_ends(tax.exposed)
+        cost = tax.cost(price, watts)
+        energy, energy_low, energy_high = study.median_and_ends(tax.energy)
         for at, each in enumerate(found):
             causes = {
-                f"share_{key}": float(np.broadcast_to(value, shape)[0, at])
-                for key, value in tax.causes.items()
-            }
+                f"{kind}_{key}": float(np.broadcast_to(value, shape)[0, at])
+                for kind, parts in (
+                    ("share", tax.causes), ("latency", tax.latency_causes)
+                )
+                for key, value in parts.items()
+            }  # fmt: skip
             rows.append(
                 {
                     "platform": name,
@@ -50,7 +58,14 @@ def rows_of(plans: dict, precision: str) -> list[dict[str, Any]]:
                     "if_all_hidden": float(np.broadcast_to(tax.least, shape)[0, at]),
                     "if_none_hidden": float(np.broadcast_to(tax.most, shape)[0, at]),
                     "latency_part": float(tax.latency[0, at]),
-                    "energy_share": float(tax.energy[0, at]),
+                    "energy_share": float(energy[at]),
+                    "energy_low": float(energy_low[at]),
+                    "energy_high": float(energy_high[at]),
+                    "energy_if_all_hidden": float(tax.energy_least[0, at]),
+                    "energy_if_none_hidden": float(tax.energy_most[0, at]),
+                    "cost_share": float(cost[0][0, at]),
+                    "cost_if_all_hidden": float(cost[1][0, at]),
+                    "cost_if_none_hidden": float(cost[2][0, at]),
                     **causes,
                 }
             )
@@ -146,6 +161,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chips", type=int, nargs="+", default=list(CHIPS))
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--platforms", nargs="+", default=list(PLATFORMS))
+    for flag, default, text in (
+        ("--usd-per-hour", 2.0, "rent of a chip, for the share of the cost"),
+        ("--usd-per-kWh", 0.0, "of energy on top of the rent; 0 where inside"),
+        ("--watts", 1300.0, "of a chip with its share of host and cooling"),
+    ):
+        parser.add_argument(flag, type=float, default=default, help=text)
     options = parser.parse_args(argv)
     console = Console(stderr=True)
 
@@ -154,7 +175,12 @@ def main(argv: list[str] | None = None) -> int:
             options.platforms, options.models, options.chips, console,
             precision=options.precision,
         )  # fmt: skip
-        rows = rows_of(plans, options.precision)
+        price = PriceList(
+            name="given",
+            usd_per_hour=options.usd_per_hour,
+            energy_usd_per_kWh=options.usd_per_kWh,
+        )
+        rows = rows_of(plans, options.precision, price, options.watts)
         at = 16384 if 16384 in options.chips else max(options.chips)
         table = [
             {
@@ -168,7 +194,9 @@ def main(argv: list[str] | None = None) -> int:
                 "latency part": f"{100 * row['latency_part']:.1f}",
                 "bubble": f"{100 * row['share_bubble']:.1f}",
                 "straggler": f"{100 * row['share_straggler']:.1f}",
-                "energy %": f"{100 * row['energy_share']:.1f}",
+                "energy %": f"{100 * row['energy_share']:.1f} ("
+                f"{100 * row['energy_low']:.1f} to {100 * row['energy_high']:.1f})",
+                "cost %": f"{100 * row['cost_share']:.1f}",
             }
             for row in rows
             if row["chips"] == at

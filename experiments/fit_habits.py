@@ -6,6 +6,7 @@ python -m experiments.fit_habits --runs FILE [--fit-max-chips N] --out habits.to
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 import fabricmodel as fm
+from experiments.output import machine
 from fabricmodel.training.beliefs import BELIEFS, PRECISION_SPREAD
 from fabricmodel.training.fit import FittedTraining, fit_runs
 from fabricmodel.training.platforms import list_platforms, load_platform
@@ -27,7 +29,10 @@ _HEAD = """\
 # NVIDIA dgxc-benchmarking, NeMo and Megatron-Bridge performance summaries, MosaicML
 # llm-foundry, MaxText, TPU and GPU recipes, torchtitan, AWS Neuron SDK benchmarks,
 # MLPerf logs.
-# A platform without runs of its own has the common habits, and their width.
+# A platform without runs of its own has the common habits, and their width. No run of
+# more chips was seen, and none of them is one that `experiments.validate_training`
+# scores, which learns its habits anew. Made {date} with
+# {versions}; the search {ended}.
 
 unexplained = {unexplained:.4f}
 """
@@ -38,7 +43,16 @@ def table(model: FittedTraining) -> str:
     space, theta, spread = model.space, model.theta, model.spread
     beyond = float(np.sqrt(np.sum(np.exp(2.0 * model.sizes))))
     chips = max(run.chips for run in model.seen)
-    text = _HEAD.format(rows=len(model.seen), chips=chips, unexplained=beyond)
+    text = _HEAD.format(
+        rows=len(model.seen),
+        chips=chips,
+        unexplained=beyond,
+        date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        versions=", ".join(
+            f"{key} {machine()[key]}" for key in ("fabricmodel", "jax", "optax")
+        ),
+        ended="converged" if model.converged else "did NOT converge",
+    )
     for name in list_platforms():
         platform = load_platform(name)
         where = {

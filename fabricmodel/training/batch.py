@@ -87,7 +87,8 @@ def stack(records: Sequence[T]) -> T:
 
     >>> stack([Machine(linear_flops=1.0, plain_flops=2.0, memory_Bps=3.0)] * 2)
     Machine(linear_flops=array([1., 1.]), plain_flops=array([2., 2.]), \
-memory_Bps=array([3., 3.]), ranks_per_node=array([8., 8.]))
+memory_Bps=array([3., 3.]), ranks_per_node=array([8., 8.]), \
+engines=array([1., 1.]))
     """
     return jax.tree.map(
         lambda *leaves: np.stack([np.asarray(leaf, float) for leaf in leaves]), *records

@@ -40,7 +40,7 @@ BELIEFS: dict[str, Belief] = {
     "layer_s": Belief(centre=2e-4, common=0.6, own=0.4),
     "expert_s": Belief(centre=1e-3, common=0.7, own=0.4),
     "step_s": Belief(centre=2e-2, common=0.5, own=0.3),
-    "half_columns": Belief(centre=200.0, common=0.4, own=0.2),
+    "narrow": Belief(centre=1.0, common=0.5, own=0.3, by="chip"),
     "half_expert": Belief(centre=600.0, common=0.6, own=0.3, by="chip"),
     "half_tokens": Belief(centre=100.0, common=0.7, own=0.3),
     "hidden.tp": Belief(centre=0.4, common=0.8, own=0.6, share=True, by="software"),
@@ -96,27 +96,66 @@ class Space:
             ``precision``; the number past the last for one that was never seen, whose
             shift no run informs: the common habits, as unsure as the belief.
         """
+        return habits_at(self.shifts(theta, where))
+
+    def shifts(self, theta: Array, where: Mapping[str, np.ndarray]) -> Array:
+        """How far a row's habits lie from their centres, log or logit, (habits + 1, R).
+
+        The last is of the precision.
+        """
         theta = jnp.asarray(theta)
-        values: dict[str, Array] = {}
+        moved = []
+        for common, own, spreads in self._places(where):
+            parts = [spreads[1] * theta[own]]
+            if common is not None:
+                parts.append(spreads[0] * theta[common])
+            moved.append(sum(parts))
+        return jnp.stack(moved)
+
+    def slopes(self, slopes: Array, where: Mapping[str, np.ndarray]) -> Array:
+        """Slopes in theta, (R, n), of what has these in each row's shifts, (…, R).
+
+        A row depends on theta through its own few shifts, and they on it linearly: one
+        gradient by the shifts is the whole Jacobian.
+        """
+        rows = slopes.shape[1]
+        found = jnp.zeros((rows, self.size))
+        for each, (common, own, spreads) in zip(
+            slopes, self._places(where), strict=True
+        ):
+            found = found.at[jnp.arange(rows), own].add(spreads[1] * each)
+            if common is not None:
+                found = found.at[:, common].add(spreads[0] * each)
+        return found
+
+    def _places(self, where: Mapping[str, np.ndarray]):
+        """Yield where theta holds each habit's common and own shift, and their spreads.
+
+        Last the precision's, which has no common shift.
+        """
         start = len(BELIEFS)
-        for at, (name, belief) in enumerate(BELIEFS.items()):
-            columns = self._columns(belief)
-            shifts = theta[start : start + len(columns) + 1]
-            start += len(columns) + 1
-            moved = belief.common * theta[at] + belief.own * shifts[where[belief.by]]
-            if belief.share:
-                centre = np.log(belief.centre / (1.0 - belief.centre))
-                values[name] = jax.nn.sigmoid(centre + moved)
-            else:
-                values[name] = belief.centre * jnp.exp(moved)
-        late = theta[start:][where["precision"]]
-        plain = {key: value for key, value in values.items() if "." not in key}
-        plain["matrix"] = plain["matrix"] * jnp.exp(PRECISION_SPREAD * late)
-        return Habits(
-            **plain,
-            hidden={cause: values[f"hidden.{cause}"] for cause in CAUSES},
-            dearness={kind: values[f"dearness.{kind}"] for kind in KINDS},
-        )
+        for at, belief in enumerate(BELIEFS.values()):
+            yield at, start + where[belief.by], (belief.common, belief.own)
+            start += len(self._columns(belief)) + 1
+        yield None, start + where["precision"], (0.0, PRECISION_SPREAD)
+
+
+def habits_at(shifts: Array) -> Habits:
+    """Habits so far from their centres, (habits + 1, R), the last of the precision."""
+    values: dict[str, Array] = {}
+    for (name, belief), moved in zip(BELIEFS.items(), shifts[:-1], strict=True):
+        if belief.share:
+            centre = np.log(belief.centre / (1.0 - belief.centre))
+            values[name] = jax.nn.sigmoid(centre + moved)
+        else:
+            values[name] = belief.centre * jnp.exp(moved)
+    plain = {key: value for key, value in values.items() if "." not in key}
+    plain["matrix"] = plain["matrix"] * jnp.exp(shifts[-1])
+    return Habits(
+        **plain,
+        hidden={cause: values[f"hidden.{cause}"] for cause in CAUSES},
+        dearness={kind: values[f"dearness.{kind}"] for kind in KINDS},
+    )
 
 
 def columns(names: Sequence[str], known: Sequence[str]) -> np.ndarray:

@@ -18,13 +18,23 @@ from fabricmodel.fitting.cases import QUICK
 from fabricmodel.fitting.solve import minimise
 from fabricmodel.training import mixed
 from fabricmodel.training.batch import Batch, batch
-from fabricmodel.training.beliefs import Space, columns
+from fabricmodel.training.beliefs import Space, columns, habits_at
 from fabricmodel.training.pricing import padded
 from fabricmodel.training.runs import Run
+from fabricmodel.training.scoring import expected_curvature, scored
 from fabricmodel.training.step import step_terms
 
-ROUNDS = 3
-"""Of reweighting: each makes the noise more Student-t."""
+ROUNDS = 25
+"""Of reweighting at most: each makes the noise more Student-t, until it settles."""
+
+SETTLED = 0.02
+"""Change of every log weight between rounds, below which they are settled."""
+
+STEPS = 2
+"""Of scoring in each round at most."""
+
+TOLERANCE = 0.05
+"""Of the step that is left, in standard deviations of the posterior."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,9 +224,22 @@ def _log_step(space: Space, rows: Batch, where, theta: Array) -> Array:
     return jnp.log(sum(terms.values(), start=jnp.zeros(())))
 
 
+def _slopes(space: Space, rows: Batch, where, theta: Array) -> Array:
+    """Slopes of log time in theta, (R, n), by one gradient."""
+
+    def total(shifts: Array) -> Array:
+        terms = step_terms(
+            rows.work, rows.layout, rows.machine, habits_at(shifts), rows.spent,
+            rows.cause_of,
+        )  # fmt: skip
+        return jnp.sum(jnp.log(sum(terms.values(), start=jnp.zeros(()))))
+
+    return space.slopes(jax.grad(total)(space.shifts(theta, where)), where)
+
+
 @partial(jax.jit, static_argnames="space", compiler_options=QUICK)
 def _jacobian(space: Space, rows: Batch, where, theta: Array) -> Array:
-    return jax.jacfwd(partial(_log_step, space, rows, where))(theta)
+    return _slopes(space, rows, where, theta)
 
 
 @pytree
@@ -258,6 +281,43 @@ def _losses(
     return jax.vmap(jax.value_and_grad(loss))(points)
 
 
+def _loss(
+    space: Space, seen: _Seen, weights: Array, point: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Negative log posterior of one point, and its gradient."""
+    values, grads = _losses(space, seen, weights, jnp.asarray(point)[None, :])
+    return float(values[0]), np.asarray(grads[0])
+
+
+@partial(jax.jit, static_argnames="space", compiler_options=QUICK)
+def _expected(space: Space, seen: _Seen, weights: Array, point: Array) -> Array:
+    """Curvature of the negative log posterior to be expected at a point, (n, n)."""
+
+    theta, effects, _ = _unpack(space, point)
+    first = space.size + len(mixed.EFFECTS)
+
+    def noise_of(rest: Array) -> Array:
+        noise = _unpack(space, jnp.concatenate([point[:first], rest]))[2]
+        return noise[seen.where["software"]] / weights
+
+    rest = point[first:]
+    matrix = mixed.covariance(seen.kernels, effects, noise_of(rest))
+    growing = 2.0 * mixed.SIZE_SPREAD * jnp.exp(2.0 * effects)
+    mean, other = expected_curvature(
+        matrix,
+        _slopes(space, seen.rows, seen.where, theta),
+        growing[:, None, None] * jnp.asarray(seen.kernels),
+        jax.jacfwd(noise_of)(rest).T,
+    )
+    return jax.scipy.linalg.block_diag(mean, other) + jnp.eye(len(point))
+
+
+def _information(
+    space: Space, seen: _Seen, weights: Array, point: np.ndarray
+) -> np.ndarray:
+    return np.asarray(_expected(space, seen, weights, jnp.asarray(point)))
+
+
 def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     names = {f"{k}s": tuple(sorted(set(v))) for k, v in _names(runs).items()}
     space = Space(**names)
@@ -270,20 +330,29 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
         logs=np.log([float(run.step_s or 0.0) for run in runs]),
     )
     size = space.size + len(mixed.EFFECTS) + 1 + len(space.softwares)
-    point, weights, converged = np.zeros(size), jnp.ones(len(runs)), False
-    for turn in range(ROUNDS):
-        if turn:
-            _, _, own, matrix, residual = _state(space, seen, weights, point)
-            weights = _weights(matrix, residual, weights, own)
-        solution = minimise(
-            partial(_losses, space, seen, weights),
-            point[None, :],
-            adam=not turn,
-            lbfgs_steps=50 if turn else 120,
-            newton_steps=0,  # hundreds of parameters: a Hessian would cost a search
-            tolerance=0.3,
+    weights = jnp.ones(len(runs))
+    point = minimise(
+        partial(_losses, space, seen, weights),
+        np.zeros((1, size)),
+        lbfgs_steps=60,
+        newton_steps=0,  # the scoring below takes over
+    ).point
+    left, change = np.inf, np.inf
+    for _ in range(ROUNDS):
+        _, _, own, matrix, residual = _state(space, seen, weights, point)
+        heavier = _weights(matrix, residual, weights, own)
+        change = float(jnp.max(jnp.abs(jnp.log(heavier / weights))))
+        if change < SETTLED and left < TOLERANCE:
+            break
+        weights = heavier
+        point, left = scored(
+            partial(_loss, space, seen, weights),
+            partial(_information, space, seen, weights),
+            point,
+            steps=STEPS,
+            tolerance=TOLERANCE,
         )
-        point, converged = solution.point, solution.converged
+    converged = change < SETTLED and left < TOLERANCE
     theta, effects, _, matrix, residual = _state(space, seen, weights, point)
     noise = _unpack(space, jnp.asarray(point))[2]
     jacobian = _jacobian(space, rows, where, theta)

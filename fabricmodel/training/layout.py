@@ -43,6 +43,8 @@ class Layout:
       sequence_parallel: 1 where tensor parallelism splits the rest of a layer too.
       recompute: share of the forward work done again backwards; 1 full, 0 none.
       gradient_bytes: of a gradient on the way; 2 bf16, 4 fp32.
+      weight_bytes, activation_bytes: of a gathered weight and an activation on the
+        way; 2 bf16, 1 in FP8: traffic has its own precision, whatever the products'.
       ring: 1 where context parallelism passes keys around a ring, 0 all-to-all.
     """
 
@@ -59,6 +61,8 @@ class Layout:
     sequence_parallel: Numeric = 1.0
     recompute: Numeric = 0.0
     gradient_bytes: Numeric = 2.0
+    weight_bytes: Numeric = 2.0
+    activation_bytes: Numeric = 2.0
     ring: Numeric = 1.0
 
     @property
@@ -149,13 +153,14 @@ stages. Use a divisor of 32.
     """
     for field in dataclasses.fields(layout):
         value = float(xp.asarray(getattr(layout, field.name)))
-        least = 0.0 if field.name in _MAY_BE_ZERO else 1.0
-        whole = field.name == "recompute" or value.is_integer()
+        size = field.name.endswith("_bytes")  # half a byte in FP4
+        least = 0.5 if size else 0.0 if field.name in _MAY_BE_ZERO else 1.0
+        whole = size or field.name == "recompute" or value.is_integer()
         if not (np.isfinite(value) and value >= least and whole):
             raise FabricModelError(
                 f"layout.{field.name}",
                 f"{value:g}",
-                f"Give a whole number of at least {least:g}",
+                f"Give a {'' if size else 'whole '}number of at least {least:g}",
             )
     rules = [
         ("pp", work.layers, layout.pp * layout.virtual, "layers",

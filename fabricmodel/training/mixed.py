@@ -73,7 +73,7 @@ def likeness(runs: Sequence[Run]) -> Likeness:
             (
                 f"{run.stack}|{chip}",
                 f"{run.stack}|{chip}|{run.version}",
-                f"{run.stack}|{chip}|{run.precision}",
+                f"{run.stack}|{chip}|{run.precision}|{run.numerics}",
                 f"{run.group}|{chip}|{run.precision}",
                 f"{run.release}|{run.version}|{run.group}|{chip}|{run.precision}",
                 f"{run.model}|{chip}|{run.precision}",

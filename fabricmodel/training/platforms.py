@@ -35,6 +35,8 @@ class Platform:
       chip: the accelerator.
       fabric: what connects it.
       ranks_per_chip: ranks that a chip runs.
+      engines: of a chip that share one matrix product (multiprocessors of a GPU); 1 of
+        systolic arrays, each of which takes its own.
       counts_dies: whether runs may count the dies of a package as chips.
       known: whether chip and fabric are in the tables, rather than made from a peak.
     """
@@ -44,6 +46,7 @@ class Platform:
     chip: Chip
     fabric: Fabric
     ranks_per_chip: float = 1.0
+    engines: float = 1.0
     counts_dies: bool = False
     known: bool = True
 
@@ -64,6 +67,7 @@ class Platform:
             plain_flops=roof(self.chip, "bf16") / ranks,
             memory_Bps=self.chip.memory_Bps / ranks,
             ranks_per_node=min(self.ranks_per_node, 256.0),
+            engines=self.engines / ranks if self.engines > ranks else 1.0,
         )
 
 
@@ -180,6 +184,7 @@ def _build(name: str, entry: Mapping[str, Any], chip: Chip) -> Platform:
         chip=chip,
         fabric=made.fabric,
         ranks_per_chip=float(made.ranks_per_chip),
+        engines=float(entry.get("engines", 1.0)),
         counts_dies=bool(entry.get("counts_dies", False)),
     )
 

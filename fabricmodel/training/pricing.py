@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from fabricmodel._pytree import pytree
 from fabricmodel.fabric import Fabric, Level
@@ -60,7 +60,8 @@ def price(
       wanted: as ``traffic`` lists it, with leaves that broadcast to (R,).
 
     Returns:
-      By name: seconds of a step, (R, 4), and doublings (R,).
+      By name: seconds of a step, (R, 4), and doublings (R,). Counting is done in
+      numpy; the prices may be traced, so seconds differentiate in every one of them.
     """
     rows = len(ranks)
     bare = _anonymous(fabric)
@@ -90,9 +91,22 @@ def price(
         for name, at, place, size, calls in parts:
             mine = seconds[start : start + len(size)]
             start += len(size)
-            found[name].seconds[at] = calls[:, None] * mine  # pyright: ignore
-            found[name].doublings[at] = np.log2(np.maximum(place.members[:, -1], 1.0))  # pyright: ignore
+            spans = np.log2(np.maximum(place.members[:, -1], 1.0))
+            found[name] = Spent(
+                seconds=_spread(rows, at, calls[:, None] * mine),
+                doublings=_spread(rows, at, spans),
+            )
     return found
+
+
+def _spread(rows: int, at: np.ndarray, values: np.ndarray | Array):
+    """Put values where their rows are, 0 elsewhere."""
+    shape = (rows, *values.shape[1:])
+    if isinstance(values, Array):
+        return jnp.zeros(shape, values.dtype).at[at].set(values)
+    whole = np.zeros(shape)
+    whole[at] = values
+    return whole
 
 
 def _anonymous(fabric: Fabric) -> Fabric:
@@ -108,36 +122,82 @@ def _anonymous(fabric: Fabric) -> Fabric:
 
 def _once_each(
     fabric: Fabric, collective: str, places: Group, sizes: np.ndarray
-) -> np.ndarray:
+) -> np.ndarray | Array:
     """Seconds of one call, (n, 4); equal rows are priced once."""
     columns = np.column_stack(
         [places.members, places.uplinks, places.crossing, sizes[:, None]]
     )
-    unique, back = np.unique(columns, axis=0, return_inverse=True)
+    first, back = _distinct(columns)
+    unique = columns[first]
     depth = len(fabric.levels)
     parts = [unique[:, depth * k : depth * (k + 1)] for k in range(3)]
-    shapes, which = np.unique(np.column_stack(parts[:2]), axis=0, return_inverse=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        counted = [
-            count_table(
-                spanned(
-                    fabric,
-                    Group(members=shape[:depth], uplinks=shape[depth:],
-                          crossing=np.ones(depth)),
-                ),
-                collective,
-            )
-            for shape in shapes
-        ]  # fmt: skip
-    tables = jax.tree.map(lambda *leaves: np.stack(leaves)[which.reshape(-1)], *counted)
+    shapes = np.column_stack(parts[:2])
+    one_each, which = _distinct(shapes)
+    counted = _counted(fabric, collective, shapes[one_each])
+    tables = jax.tree.map(lambda *leaves: np.stack(leaves)[which], *counted)
     case = (
         tables,
         Group(members=parts[0], uplinks=parts[1], crossing=parts[2]),
         unique[:, -1],
     )
     launch = fabric.launch_s.get(collective, 0.0)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(fabric)):
+        return _each_part(fabric, launch, *case)[back]
     priced = _parts(fabric, launch, *_filled(case, len(unique)))
-    return np.asarray(priced)[: len(unique)][back.reshape(-1)]
+    return np.asarray(priced)[: len(unique)][back]
+
+
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each distinct row stands first, and which of them every row is.
+
+    ``np.unique`` of an axis compares whole rows; of numbered columns it is ten times
+    faster.
+    """
+    code = np.zeros(len(rows), int)
+    for column in rows.T:
+        if np.any(column != column[0]):
+            values, at = np.unique(column, return_inverse=True)
+            code = np.unique(code * len(values) + at, return_inverse=True)[1]
+    _, first, back = np.unique(code, return_index=True, return_inverse=True)
+    return first, back
+
+
+def _counted(fabric: Fabric, collective: str, shapes: np.ndarray) -> list[CountTable]:
+    """Count table of each shape: members, then links, of every level.
+
+    Counts know no price, and counting in numpy is what a search would spend its time
+    on: a process counts each shape once.
+    """
+    free = dict.fromkeys((*_LATENCY, *_BYTES), 0.0)
+    shape_of = Fabric(
+        name="",
+        strategies=fabric.strategies,
+        levels=tuple(dataclasses.replace(level, **free) for level in fabric.levels),
+    )
+    leaves, kind = jax.tree.flatten(shape_of)
+    key = (collective, kind, np.array([float(leaf) for leaf in leaves]).tobytes())
+    depth = len(fabric.levels)
+    found = []
+    for shape in shapes:
+        mine = (*key, shape.tobytes())
+        table = _COUNTED.get(mine)
+        if table is None:
+            place = Group(
+                members=shape[:depth], uplinks=shape[depth:], crossing=np.ones(depth)
+            )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                table = count_table(spanned(shape_of, place), collective)
+            if len(_COUNTED) >= COUNTED_AT_MOST:
+                _COUNTED.clear()
+            _COUNTED[mine] = table
+        found.append(table)
+    return found
+
+
+COUNTED_AT_MOST = 2**14
+"""Shapes that are remembered: some 2 kB each."""
+
+_COUNTED: dict[Any, CountTable] = {}
 
 
 def padded(rows: int) -> int:
@@ -160,8 +220,7 @@ def _filled(case: Any, rows: int) -> Any:
     )
 
 
-@partial(jax.jit, compiler_options=QUICK)
-def _parts(
+def _each_part(
     fabric: Fabric, launch: Array, tables: CountTable, places: Group, sizes: Array
 ) -> Array:
     """Seconds by kind of each case, (n, 4)."""
@@ -177,6 +236,9 @@ def _parts(
         return parts + jnp.stack([launch, other, 0.0 * launch, 0.0 * launch])
 
     return jax.vmap(one)(tables, places, sizes)
+
+
+_parts = jax.jit(_each_part, compiler_options=QUICK)
 
 
 def _scaled(fabric: Fabric, logs: Array) -> Fabric:

@@ -103,6 +103,20 @@ def _number(pattern: str, text: str) -> float:
     return float(found.group(1)) if found else 0.0
 
 
+def unasked_microbatch(work: Workload, layout: Layout, memory: float) -> float:
+    """Sequences at once, where not told: up to 4 if they fit, 1 in a pipeline.
+
+    A pipeline wants many small microbatches, anything else few large ones.
+    """
+    if layout.pp > 1:
+        return 1.0
+    for size in (4.0, 2.0):
+        trial = dataclasses.replace(layout, microbatch=size)
+        if float(memory_bytes(work, trial)) <= memory:
+            return size
+    return 1.0
+
+
 def default_layout(
     work: Workload, ranks: float, memory: float, *, sharded: bool
 ) -> Layout:

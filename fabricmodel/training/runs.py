@@ -19,7 +19,13 @@ from fabricmodel.errors import FabricModelError, MeasurementError
 from fabricmodel.training.cells import COLUMNS, clean
 from fabricmodel.training.layout import Layout
 from fabricmodel.training.platforms import Platform, platform_of
-from fabricmodel.training.recipes import Recipe, default_layout, recipe_of
+from fabricmodel.training.recipes import (
+    Recipe,
+    default_layout,
+    recipe_of,
+    unasked_microbatch,
+)
+from fabricmodel.training.software import software_of
 from fabricmodel.training.workload import (
     Transformer,
     Workload,
@@ -44,7 +50,8 @@ class Run:
       name, group, stack: of the run, of its series, of the software that made it.
       release: the source; version: of the software, where it is told.
       model: what tells models apart.
-      platform, precision, chips: what it ran on.
+      platform, precision, chips: what it ran on; numerics: the precision as written,
+        with the way that numbers are scaled.
       work, layout: what it did and how; None where unusable.
       domain: ranks of one scale-up domain, where the run says so; 0 otherwise.
       step_s: measured, or None.
@@ -62,6 +69,7 @@ class Run:
     model: str = ""
     platform: Platform | None = None
     precision: str = "bf16"
+    numerics: str = ""
     chips: float = math.nan
     work: Workload | None = None
     layout: Layout | None = None
@@ -101,7 +109,7 @@ def read_run(index: int, row: Mapping[str, Any]) -> Run:
         name=name,
         group=cells["group"] or name,
         release=cells["source"],
-        stack=name.split("-")[0].split(" ")[0],
+        stack=software_of(name, cells["source"]),
     )
     if odd:
         return dataclasses.replace(plain, reason=odd)
@@ -142,6 +150,7 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
         ),
         platform=platform,
         precision=_precision(cells["precision"], assumed),
+        numerics=cells["precision"].lower(),
         chips=chips,
         work=work,
         layout=layout,
@@ -335,10 +344,20 @@ def _layout(
             f"dp {dp:g}, since the printed {cells['dp']:g} does not multiply"
         )
     sequences = max(tokens / (dp * work.sequence), 1e-6)
+    shard = _shard(recipe, float(dp), float(cp))
+    cut = Layout(
+        tp=tp, cp=cp, pp=pp, dp=dp,
+        ep=min(cells["ep"] or 1.0, max(work.experts, 1.0), ranks / pp),
+        zero=float(zero),
+        shard=shard,
+        sequence_parallel=1.0 if tp > 1 else 0.0,
+        recompute=recipe.recompute,
+        gradient_bytes=recipe.gradient_bytes,
+    )  # fmt: skip
+    memory = float(platform.chip.memory_bytes) / platform.ranks_per_chip
     microbatch = cells["microbatch"]
     if microbatch is None:
-        small = pp == 1 and work.parameters < 2e10
-        microbatch = max(1.0, min(4.0 if small else 1.0, sequences))
+        microbatch = min(unasked_microbatch(work, cut, memory), sequences)
         assumed.append(f"microbatch {microbatch:g}")
     microbatch = min(microbatch, sequences)
     count = sequences / microbatch
@@ -349,20 +368,16 @@ def _layout(
         assumed.append(f"{pp:g} microbatches, to fill the pipeline")
     microbatch = sequences / count
     virtual = recipe.virtual if pp > 1 else 1.0
-    shard = 0.0
-    if recipe.slices > 1:
-        shard = max(dp / recipe.slices, 1.0)
-    elif recipe.shard and recipe.shard < dp * cp:
-        shard = recipe.shard
-    return Layout(
-        tp=tp, cp=cp, pp=pp, dp=dp,
-        ep=min(cells["ep"] or 1.0, max(work.experts, 1.0), ranks / pp),
+    return dataclasses.replace(
+        cut,
         microbatch=microbatch,
         microbatches=count,
         virtual=max(min(virtual, work.layers / pp), 1.0),
-        zero=float(zero),
-        shard=shard,
-        sequence_parallel=1.0 if tp > 1 else 0.0,
-        recompute=recipe.recompute,
-        gradient_bytes=recipe.gradient_bytes,
-    )  # fmt: skip
+    )
+
+
+def _shard(recipe: Recipe, dp: float, cp: float) -> float:
+    """Ranks that share one copy, where fewer than all; else 0."""
+    if recipe.slices > 1:
+        return max(dp / recipe.slices, 1.0)
+    return recipe.shard if recipe.shard and recipe.shard < dp * cp else 0.0

@@ -31,12 +31,20 @@ class Machine:
       plain_flops: of attention and the output layer, which stay in bf16.
       memory_Bps: of its memory.
       ranks_per_node: ranks that slow down together.
+      engines: matrix engines that share a product tile by tile: the multiprocessors of
+        a GPU, 1 of a systolic array.
     """
 
     linear_flops: Numeric
     plain_flops: Numeric
     memory_Bps: Numeric
     ranks_per_node: Numeric = 8.0
+    engines: Numeric = 1.0
+
+
+TILE = 128.0
+"""Rows and columns that a matrix engine takes at once: of the systolic arrays of TPU
+and NeuronCore, and the usual tile of a GPU's kernels."""
 
 
 @pytree
@@ -51,10 +59,13 @@ class Habits:
       layer_s: seconds of each layer and microbatch that no work explains.
       expert_s: the same of each layer with experts, on top.
       step_s: seconds of each step that no work explains.
-      half_columns, half_tokens: columns of a rank's product, and tokens in it, at
-        which it is half as efficient; half_expert: columns, of an expert's.
+      narrow: what the last, unfilled round of tiles costs, against half a round: half
+        a tile's columns on one engine, half a tile of each engine on many.
+      half_tokens: tokens of a product at which it is half as efficient; half_expert:
+        columns of an expert's.
       hidden: share of each cause's communication that runs beside computation, where
-        there is enough of it, by cause.
+        there is enough of it, by cause; net of interference, by which computation
+        beside communication slows down: step times tell the difference alone.
       dearness: of each kind of communication, against the fabric's prices, by kind.
       crowding: by how much an outer byte gets dearer with each doubling of the units
         that a communicator spans.
@@ -68,7 +79,7 @@ class Habits:
     layer_s: Numeric = 5e-5
     expert_s: Numeric = 2e-4
     step_s: Numeric = 5e-3
-    half_columns: Numeric = 128.0
+    narrow: Numeric = 1.0
     half_expert: Numeric = 600.0
     half_tokens: Numeric = 128.0
     hidden: Mapping[str, Numeric] = dataclasses.field(
@@ -102,10 +113,12 @@ def step_terms(
     rank and M_x seconds of communication of cause x:
 
     - C = matrix work / (roof x efficiency) + memory-bound bytes / bandwidth
-      + layers x overhead;
+      + layers x overhead; a product of R tokens and N columns on E engines leaves half
+      a round of its tiles empty, 128 (1 + (E - 1) 128 / R) / 2 columns of N;
     - exposed_x = M_x - hidden_x min(M_x, C_x): what runs beside computation is hidden,
-      as far as there is computation, so max(C, M) <= step <= C + M. Gradients that are
-      exchanged once a step find the computation of one round of P microbatches;
+      as far as there is computation, so max(C, M) <= step <= C + M; the corner of the
+      minimum is rounded (``beside``). Gradients that are exchanged once a step find
+      the computation of one round of P microbatches;
     - bubble = (P - 1) / (v m) x (C + exposed of tp, cp, ep) (Narayanan et al. 2021);
     - straggler = jitter x b_N x all of the above, b_N the expected largest of N
       standard normal nodes.
@@ -123,7 +136,8 @@ def step_terms(
     columns = work.columns / layout.tp
     rows = wave * work.experts_per_token * layout.ep / work.experts
     mixed = jnp.asarray(work.experts) > 1.0
-    half = jnp.where(mixed, habits.half_expert, habits.half_columns)
+    unfilled = 0.5 * TILE * (1.0 + (machine.engines - 1.0) * TILE / rows)
+    half = jnp.where(mixed, habits.half_expert, habits.narrow * unfilled)
     size = (1.0 + half / columns) * (1.0 + habits.half_tokens / rows)
     linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
     plain = 3.0 * head / machine.plain_flops
@@ -148,8 +162,7 @@ def step_terms(
         "copies": computing * wave_share,
     }
     exposed = {
-        cause: paid[cause]
-        - habits.hidden[cause] * jnp.minimum(paid[cause], room[cause])
+        cause: paid[cause] - habits.hidden[cause] * beside(paid[cause], room[cause])
         for cause in CAUSES
     }
     inner = computing + exposed["tp"] + exposed["cp"] + exposed["ep"]
@@ -164,6 +177,22 @@ def step_terms(
     nodes = jnp.maximum(layout.ranks / machine.ranks_per_node, 1.0)
     terms["straggler"] = habits.jitter * slowest_of(nodes) * sum(terms.values())
     return {name: jnp.asarray(value) for name, value in terms.items()}
+
+
+def beside(communication: Numeric, computation: Numeric) -> Array:
+    """Seconds that could run at the same time: the less of the two, its corner rounded.
+
+    (M^-8 + C^-8)^(-1/8): never more than either, and 8 % less where they are equal,
+    for neither is spread over a step evenly. Without the corner every gradient is
+    smooth, and a fit can end.
+
+    >>> [round(float(beside(m, 1.0)), 3) for m in (0.0, 0.5, 1.0, 2.0)]
+    [0.0, 0.5, 0.917, 1.0]
+    """
+    less = jnp.minimum(communication, computation)
+    more = jnp.maximum(communication, computation)
+    ratio = less / jnp.where(more > 0, more, 1.0)
+    return less * (1.0 + ratio**8) ** (-1.0 / 8.0)
 
 
 def held_parameters(work: Workload, layout: Layout) -> Numeric:

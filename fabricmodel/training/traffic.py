@@ -14,9 +14,6 @@ CAUSES = ("tp", "cp", "ep", "pp", "dp", "copies")
 """Tensor, context, expert, pipeline and data parallelism; and, between the copies of a
 hybrid-sharded job, the all_reduce of their gradients."""
 
-ACTIVATION = 2.0  # bytes of an activation on the way: bf16
-WEIGHT = 2.0  # of a gathered weight
-
 
 @pytree
 class Traffic:
@@ -42,7 +39,8 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
     """List the collectives of a step, by name.
 
     b sequences of s tokens a microbatch, m microbatches, L/P layers on a stage, bytes
-    of an activation a = 2, of a weight w = 2, of a gradient g = 2 or 4:
+    of an activation a, of a weight w and of a gradient g as the layout has them (2
+    each where nothing else is said, 1 in FP8):
 
     - ``tp``: 4 all_gathers and 4 reduce_scatters of a b s/c H for each layer and
       microbatch (Korthikanti et al. 2022), or 4 all_reduces without sequence
@@ -64,12 +62,12 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
     layers = xp.asarray(work.layers / layout.pp)
     each = layers * layout.microbatches
     again = 1.0 + 0.5 * xp.asarray(layout.recompute)
-    hidden = ACTIVATION * tokens * work.width
+    hidden = layout.activation_bytes * tokens * work.width
     split = xp.asarray(layout.sequence_parallel) > 0
     is_split = xp.where(xp.asarray(layout.tp) > 1, 1.0, 0.0)
     ring = xp.asarray(layout.ring) > 0
     on_context = xp.where(xp.asarray(layout.cp) > 1, 1.0, 0.0)
-    keys = 2.0 * ACTIVATION * tokens * work.kv_width / layout.tp
+    keys = 2.0 * layout.activation_bytes * tokens * work.kv_width / layout.tp
     experts = xp.where(xp.asarray(layout.ep) > 1, 1.0, 0.0)
     routed = work.experts_per_token * hidden / layout.tp
     reach = layout.tp * layout.cp * layout.dp / xp.maximum(layout.ep, 1.0)
@@ -153,7 +151,7 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
             calls=sharded * each, size=share, **common,
         )  # fmt: skip
         found[f"{name}_gather"] = Traffic(
-            collective="all_gather", size_bytes=WEIGHT * held / pieces,
+            collective="all_gather", size_bytes=layout.weight_bytes * held / pieces,
             calls=sharded * xp.where(full, 2.0 * each, renewed),
             size=share, **common,
         )  # fmt: skip

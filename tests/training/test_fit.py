@@ -8,8 +8,12 @@ import sample
 
 from fabricmodel.errors import MeasurementError
 from fabricmodel.training.fit import fit_runs
-from fabricmodel.training.recipes import recipe_of
+from fabricmodel.training.layout import Layout
+from fabricmodel.training.models import load_model
+from fabricmodel.training.recipes import recipe_of, unasked_microbatch
 from fabricmodel.training.runs import read_runs
+from fabricmodel.training.software import software_of
+from fabricmodel.training.workload import workload
 
 
 def large(runs):
@@ -98,3 +102,32 @@ def test_nothing_to_fit_is_one_clear_error(sample_runs):
 )
 def test_remarks_are_read(text, field, value):
     assert getattr(recipe_of(text), field) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "found"),
+    [
+        ("Trn1-Llama2-7B-nemo-16n", "aws-neuron-sdk", "nemo"),
+        ("Trn1-BERT-Large-1n", "aws-neuron-sdk benchmarks", "neuron"),
+        ("NeMoLauncher-GPT3-20B", "NVIDIA/NeMo-Megatron-Launcher", "nemo"),
+        ("MLPerf-v5.0-NVIDIA-eos_nemo", "", "mlperf"),
+        ("MCore-H100-32B", "NVIDIA/Megatron-LM README", "megatron"),
+        ("Megatron-A100-22B", "arXiv 2104.04473", "megatron"),
+    ],
+)
+def test_the_framework_is_read(name, source, found):
+    assert software_of(name, source) == found
+
+
+def test_a_microbatch_not_told_is_the_largest_that_fits():
+    work = workload(load_model("llama3.1-8b"), sequence=8192.0)
+    sizes = [
+        unasked_microbatch(work, Layout(dp=64.0, zero=3.0), memory)
+        for memory in (30e9, 85e9, 160e9)
+    ]
+    assert sizes == [1.0, 2.0, 4.0]
+    assert unasked_microbatch(work, Layout(pp=2.0, dp=8.0), 1e12) == 1.0
+
+
+def test_the_search_ended(sample_fit):
+    assert sample_fit.converged

@@ -1,5 +1,7 @@
 """Layouts found, all of them valid; the published one among them; the tax's bounds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,10 @@ from fabricmodel.training.habits import drawn_habits, list_habits, load_habits
 from fabricmodel.training.layout import Layout, check
 from fabricmodel.training.models import load_model
 from fabricmodel.training.platforms import list_platforms, load_platform
+from fabricmodel.training.price import PriceList
+from fabricmodel.training.pricing import _distinct
 from fabricmodel.training.search import evaluate, search, take, valid_layouts
+from fabricmodel.training.slopes import price_slopes
 from fabricmodel.training.tax import communication_tax
 from fabricmodel.training.workload import workload
 
@@ -75,7 +80,52 @@ def test_tax_lies_between_its_bounds_and_adds_up(found):
     causes = sum(tax.causes[key] for key in ("tp", "cp", "ep", "pp", "dp", "copies"))
     np.testing.assert_allclose(causes, tax.exposed, rtol=1e-5)
     assert np.all(tax.latency <= tax.exposed)
-    assert np.all((tax.energy >= 0) & (tax.energy < 1))
+    latency = sum(tax.latency_causes.values())
+    np.testing.assert_allclose(latency, tax.latency, rtol=1e-5, atol=1e-9)
+    assert np.all((tax.energy_least <= tax.energy) & (tax.energy <= tax.energy_most))
+    assert np.all((tax.energy > 0) & (tax.energy < tax.exposed))  # waiting draws less
+
+
+def test_cost_is_time_where_energy_is_inside_and_between_where_it_is_not(found):
+    tax = communication_tax(H100, WORK, found.best(), load_habits("h100"))
+    rented = tax.cost(PriceList(name="cloud", usd_per_hour=2.0), watts=1300.0)
+    np.testing.assert_allclose(rented, (tax.exposed, tax.least, tax.most))
+    owned = tax.cost(
+        PriceList(name="own", usd_per_hour=0.9, energy_usd_per_kWh=0.1), watts=1000.0
+    )
+    np.testing.assert_allclose(owned[0], 0.9 * tax.exposed + 0.1 * tax.energy)
+
+
+def test_slopes_are_those_of_differences(found):
+    """Every price of the fabric, by 0.1 % up and down, as the search prices it."""
+    best = found.best()
+    habits = load_habits("h100")
+    slopes = price_slopes(H100, WORK, best, habits)
+
+    def step(name: str, by: float) -> float:
+        level_name, _, field = name.partition(".")
+        levels = tuple(
+            dataclasses.replace(lvl, **{field: getattr(lvl, field) * by})
+            if lvl.name == level_name
+            else lvl
+            for lvl in H100.fabric.levels
+        )
+        fabric = dataclasses.replace(H100.fabric, levels=levels)
+        on = dataclasses.replace(H100, fabric=fabric)
+        terms = evaluate(on, WORK, best, habits)
+        return float(sum(np.ravel(value)[0] for value in terms.values()))
+
+    for name in ("nvlink.byte_s", "infiniband.byte_s", "infiniband.round_s"):
+        difference = np.log(step(name, 1.02) / step(name, 1 / 1.02)) / np.log(1.02**2)
+        assert float(slopes[name][0]) == pytest.approx(difference, rel=0.02, abs=2e-5)
+    assert slopes["infiniband.byte_s"][0] > 0 > slopes["machine.linear_flops"][0]
+
+
+def test_equal_questions_are_found_and_counted_once():
+    rows = np.random.default_rng(0).integers(0, 4, (500, 5)).astype(float)
+    first, back = _distinct(rows)
+    np.testing.assert_array_equal(rows[first][back], rows)
+    assert len(first) == len(np.unique(rows, axis=0))
 
 
 def test_every_platform_has_habits():

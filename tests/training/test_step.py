@@ -61,7 +61,7 @@ def test_bubble_is_that_of_interleaved_1f1b(priced):
 
 
 def test_matrix_work_by_hand():
-    habits = Habits(matrix=0.5, attention=1.0, half_columns=0.0, half_tokens=0.0)
+    habits = Habits(matrix=0.5, attention=1.0, narrow=0.0, half_tokens=0.0)
     terms, _ = terms_of(habits=habits)
     tokens = 64 * 2048 / 32
     linear = 6.0 * float(GPT.matrix_parameters) + 6.0 * float(GPT.head_parameters)
@@ -120,6 +120,17 @@ def test_gradients_in_log_coordinates(priced):
         return jnp.log(sum(terms.values()))
 
     check_grads(log_step, (jnp.zeros(5),), order=1, modes=["rev"], rtol=1e-4)
+
+
+def test_traffic_has_its_own_precision():
+    """FP8 on the wire halves the bytes, and leaves the matrix work as it was."""
+    narrow = dataclasses.replace(CUT, activation_bytes=1.0, weight_bytes=1.0)
+    full, half = traffic(GPT, CUT), traffic(GPT, narrow)
+    for name in ("tp_gather", "tp_scatter", "pp", "cp_ring", "dp_gather"):
+        np.testing.assert_allclose(full[name].size_bytes, 2 * half[name].size_bytes)
+    np.testing.assert_array_equal(
+        full["dp_scatter"].size_bytes, half["dp_scatter"].size_bytes
+    )
 
 
 def test_differentiable_in_sizes_that_no_layout_depends_on():
