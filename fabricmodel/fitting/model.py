@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from chex import Numeric
 
-from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
+from fabricmodel.fitting.advice import Suggestion, advise
 from fabricmodel.fitting.cases import pad_rows
 from fabricmodel.fitting.discrepancy import Discrepancy, Field
 from fabricmodel.fitting.explain import explain, grouped
+from fabricmodel.fitting.identify import TradeOff, trade_offs
 from fabricmodel.fitting.parameters import Parameters, parameters, prices
 from fabricmodel.fitting.posterior import octaves_outside
 from fabricmodel.fitting.prediction import Prediction, Rows, Seen
-from fabricmodel.fitting.questions import Questions, measured
+from fabricmodel.fitting.questions import Questions, check_sizes, measured
 from fabricmodel.fitting.solve import Solution
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
@@ -94,7 +96,7 @@ class FittedModel:
         )
         shape = volumes.shape
         volumes, counts, nodes = volumes.ravel(), counts.ravel(), nodes.ravel()
-        _check_sizes(volumes)
+        check_sizes(volumes)
         labels = algorithm
         if isinstance(algorithm, str):
             labels = [algorithm] * len(volumes)
@@ -252,13 +254,22 @@ class FittedModel:
             for name, width in zip(self.parameters.names, sd, strict=True)
         }
 
+    def trade_offs(self, at_least: float = 0.9) -> tuple[TradeOff, ...]:
+        """List pairs of prices that the data tell apart only together.
 
-def _check_sizes(size_bytes: np.ndarray) -> None:
-    bad = size_bytes[~(np.isfinite(size_bytes) & (size_bytes > 0))]
-    if len(bad):
-        raise FabricError(
-            "size_bytes", f"{bad[0]} is no size", "Give a positive number of bytes"
+        Args:
+          at_least: correlation of the two, of either sign, from which they count.
+        """
+        known = self.parameters
+        return trade_offs(
+            known.names, self.covariance, np.asarray(known.spread), at_least
         )
+
+    def advise(
+        self, collective: str, size_bytes: float, ranks: float, **options: Any
+    ) -> tuple[Suggestion, ...]:
+        """Rank what to measure next; ``fabricmodel.advise`` lists the options."""
+        return advise(self, collective, size_bytes, ranks, **options)
 
 
 def concrete(fabric: Fabric) -> Fabric:
