@@ -17,6 +17,7 @@ from fabricmodel.catalog import (
 from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.fitting.advice import Suggestion, advise
+from fabricmodel.fitting.bootstrap import Bootstrap, bootstrap
 from fabricmodel.fitting.fit import fit, prior_model
 from fabricmodel.fitting.model import FittedModel
 from fabricmodel.fitting.prediction import Prediction
@@ -35,6 +36,7 @@ __all__ = [
     "GB",
     "MS",
     "US",
+    "Bootstrap",
     "Chip",
     "Fabric",
     "FabricError",
@@ -49,6 +51,7 @@ __all__ = [
     "Prediction",
     "Suggestion",
     "advise",
+    "bootstrap",
     "collective_bound",
     "collective_time",
     "fit",

@@ -11,6 +11,7 @@ from statistics import NormalDist
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import RULE_KIND, Fabric
 from fabricmodel.fitting.cases import Cases, factor_stems
@@ -22,6 +23,7 @@ from fabricmodel.fitting.parameters import parameters
 from fabricmodel.fitting.posterior import laplace
 from fabricmodel.fitting.prediction import Seen
 from fabricmodel.fitting.solve import minimise
+from fabricmodel.fitting.statistic import ratios
 from fabricmodel.measurements import Measurements
 
 STARTS = 8
@@ -103,6 +105,7 @@ def fit(
             for collective, name, own, group in found.parts()
         },
         repeat_sd=found.repeat_sd,
+        ratios=ratios(times),
         series_launch_s=dict(
             zip(found.series, np.asarray(extra).tolist(), strict=True)
         ),
