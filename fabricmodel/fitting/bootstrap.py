@@ -7,9 +7,9 @@ believes them, and hears the catalogue anew, with the belief's spread:
 
 (W: the whitener of ``fitting.objective``). Where time is linear in the parameters
 and noise is normal the refits are draws from the posterior, and Laplace is exact too:
-the difference of the two tells how far a model is from that. After Bardsley, Solonen, Haario
-and Laine, "Randomize-then-optimize" (2014), and Efron and Tibshirani's parametric
-bootstrap (1993).
+the difference of the two tells how far a model is from that. After Bardsley, Solonen,
+Haario and Laine, "Randomize-then-optimize" (2014), and Efron and Tibshirani's
+parametric bootstrap (1993).
 """
 
 from __future__ import annotations

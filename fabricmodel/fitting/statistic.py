@@ -7,7 +7,8 @@ A collective can be faster than its median by little and slower by much, so
 with x log2 size and log2 ranks where the data justify their slopes: where leaving out
 sizes (or numbers of ranks) one by one is predicted better with the slope than without.
 The median here is whatever time the table gives (``time_us``). Nothing is carried on
-beyond the data: outside them m stays what it was at their end, and its spread grows.
+beyond the data: outside them m stays what it was at their end, and its spread grows
+with the root of the octaves beyond.
 """
 
 from __future__ import annotations
@@ -19,15 +20,24 @@ import numpy as np
 import polars as pl
 
 from fabricmodel.errors import FabricError
+from fabricmodel.fitting.prediction import student_quantile
 from fabricmodel.measurements import Measurements
 
 STATISTICS = ("median", "best", "p90")
+
+COLUMNS = {"best": "min_us", "p90": "p90_us"}
+"""Where a table tells them."""
+
+WALK = 1.1
+"""By how much log m moves in an octave beyond the data, as a standard deviation: what
+four of the reference series show from their smaller to their larger scales."""
 
 _SIGN = {"best": -1.0, "p90": 1.0}
 _FLOOR = 1e-4  # log ratios below it are the resolution of a table
 _REPEATS = 10  # of one measurement, for quantiles of its own
 _FEWEST = 8  # rows in which a slope is looked for
 _GAIN = 0.05  # share of the error left out that a slope must save
+_T90 = student_quantile(0.95)  # the scale of an interval of 90 %
 _ROUNDS = 30  # of reweighting, to least absolute deviations
 _SAME = (
     "series", "ranks", "ranks_per_node", "topology_shape", "collective", "algorithm",
@@ -42,7 +52,7 @@ class Ratio:
     Attributes:
       sign: 1 where the statistic is above the median, -1 where below.
       line: (3,) a, and the slopes of log m by octave of size and of ranks.
-      share: spread of a log ratio, as a share of m; it covers 68 %.
+      share: spread of a log ratio, as a share of m: 2.13 of it cover 90 % of the rows.
       sizes, ranks: smallest and largest that told.
       rows: how many told.
     """
@@ -59,7 +69,8 @@ class Ratio:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Log of the statistic over the median, and its spread, at each question.
 
-        Outside the data the slope may go on, or not: the spread takes in both.
+        Outside the data the slope may go on, or not, or something else may begin: the
+        spread takes in all three.
         """
         a, by_size, by_ranks = self.line
         inside = [
@@ -67,10 +78,13 @@ class Ratio:
             for x, ends in ((size_bytes, self.sizes), (ranks, self.ranks))
         ]
         log = a + by_size * np.log2(inside[0]) + by_ranks * np.log2(inside[1])
-        on = by_size * np.log2(size_bytes / inside[0])
-        on = on + by_ranks * np.log2(ranks / inside[1])
+        octaves = [
+            np.log2(x / end) for x, end in zip((size_bytes, ranks), inside, strict=True)
+        ]
+        on = by_size * octaves[0] + by_ranks * octaves[1]
+        walk = WALK * np.sqrt(np.abs(octaves[0]) + np.abs(octaves[1]))
         size = np.maximum(np.exp(log) - _FLOOR, 0.0)
-        carried = size * np.expm1(np.minimum(np.abs(on), np.log(10.0)))
+        carried = size * np.expm1(np.minimum(np.hypot(on, walk), np.log(10.0)))
         return self.sign * size, np.hypot(self.share * size, carried)
 
 
@@ -94,11 +108,12 @@ def ratios(times: Measurements) -> dict[str, dict[str, Ratio]]:
     """
     found: dict[str, dict[str, Ratio]] = {}
     for statistic in _SIGN:
-        for (series,), told in _told(times, statistic).group_by(
-            "series", maintain_order=True
-        ):
-            found.setdefault(statistic, {})[str(series)] = _learned(
-                _SIGN[statistic], *(told[name].to_numpy() for name in _LEARNED)
+        told = _told(times, statistic)
+        for name in dict.fromkeys(told["series"].to_list()):
+            own = told.filter(series=name)
+            found.setdefault(statistic, {})[name] = _learned(
+                _SIGN[statistic],
+                *(own[column].to_numpy() for column in ("ratio", "size", "ranks")),
             )
     return found
 
@@ -123,9 +138,10 @@ def ask(
         nothing = np.zeros(len(size_bytes))
         return nothing, nothing
     known = found.get(statistic, {})
-    chosen = [known[series]] if series in known else list(known.values())
+    own = known.get(series or "")
+    chosen = list(known.values()) if own is None else [own]
     if not chosen:
-        column = {"best": "min_us", "p90": "p90_us"}[statistic]
+        column = COLUMNS[statistic]
         raise FabricError(
             "statistic",
             f"no row that the model was fitted to tells its {statistic}",
@@ -137,12 +153,9 @@ def ask(
     return middle, np.sqrt(within + np.var([r for r, _ in answers], axis=0))
 
 
-_LEARNED = ("ratio", "size", "ranks")
-
-
 def _told(times: Measurements, statistic: str) -> pl.DataFrame:
     """Size of the log ratio of each row that tells it, never below the resolution."""
-    sign, column = _SIGN[statistic], {"best": "min_us", "p90": "p90_us"}[statistic]
+    sign, column = _SIGN[statistic], COLUMNS[statistic]
     quantile = pl.col("time_us").quantile({"best": 0.0, "p90": 0.9}[statistic])
     frame = times.frame
     stated = frame.filter(pl.col(column).is_finite() & (pl.col(column) > 0))
@@ -163,7 +176,9 @@ def _told(times: Measurements, statistic: str) -> pl.DataFrame:
     )
 
 
-def _learned(sign: float, ratio: np.ndarray, size: np.ndarray, ranks: np.ndarray):
+def _learned(
+    sign: float, ratio: np.ndarray, size: np.ndarray, ranks: np.ndarray
+) -> Ratio:
     """Fit a line to the logarithm of the log ratios, no richer than they justify."""
     logs, columns = np.log(ratio), (size, ranks)
     kept: list[int] = []
@@ -182,7 +197,7 @@ def _learned(sign: float, ratio: np.ndarray, size: np.ndarray, ranks: np.ndarray
     return Ratio(
         sign=sign,
         line=(float(line[0]), float(line[1]), float(line[2])),
-        share=float(np.quantile(np.abs(ratio / middle - 1.0), 0.683)),
+        share=float(np.quantile(np.abs(ratio / middle - 1.0), 0.9)) / _T90,
         sizes=(float(2.0 ** size.min()), float(2.0 ** size.max())),
         ranks=(float(2.0 ** ranks.min()), float(2.0 ** ranks.max())),
         rows=len(ratio),

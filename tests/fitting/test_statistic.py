@@ -1,5 +1,7 @@
 """Best and 90th percentile: learned where they are told, refused where they are not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from lab import lab
@@ -45,7 +47,7 @@ def test_a_constant_ratio_is_recovered_and_no_slope_invented():
         log, spread = learned.at(SIZES, np.full(len(SIZES), 16.0))
         np.testing.assert_allclose(log, truth, rtol=0.2)
         assert learned.line[1:] == (0.0, 0.0)
-        assert 0.25 * abs(truth) < spread[0] < 0.6 * abs(truth)
+        assert 0.2 * abs(truth) < spread[0] < 0.6 * abs(truth)
         assert learned.rows == len(times)
 
 
@@ -66,7 +68,7 @@ def test_a_slope_in_ranks_is_found_and_not_carried_beyond_the_data():
     ranks = np.array([64.0, 128.0, 100_000.0])
     log, spread = learned.at(np.full(3, 2.0**18), ranks)
     assert log[0] == log[1] == log[2]
-    assert spread[0] < spread[1] < spread[2] < 20.0
+    assert spread[0] < spread[1] < spread[2] < 12 * log[0]
 
 
 def test_outliers_do_not_move_it():
@@ -103,8 +105,6 @@ def test_several_series_speak_for_one_that_is_unknown():
 
 
 def answering(found) -> FittedModel:
-    import dataclasses
-
     return dataclasses.replace(prior_model(lab()), ratios=found)
 
 
@@ -121,7 +121,8 @@ def test_predictions():
     np.testing.assert_allclose(best.median_s / plain.median_s, 0.9, rtol=1e-6)
     assert np.all(late.log_scale >= plain.log_scale)
     for each in (late, best):
-        np.testing.assert_allclose(sum(each.terms.values()), each.median_s)
+        total = np.sum(list(each.terms.values()), axis=0)
+        np.testing.assert_allclose(total, each.median_s)
     assert (
         late.terms["p90 beside median"].min()
         > 0
@@ -150,20 +151,32 @@ def test_refused_where_no_row_told():
         model.predict("all_gather", 1e6, 64, statistic="p99")
 
 
-@pytest.mark.parametrize("name", ["leonardo_pico", "fugaku_bine_torus"])
+LARGER = {
+    "leonardo_pico": 256, "fugaku_bine_torus": 512, "aurora_chiara_ag": 1664,
+    "alps_nccl_gh200": 64,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("statistic", ["best", "p90"])
-def test_small_runs_tell_of_larger_ones(name, statistic):
-    """Rows of up to 256 ranks against those beyond: typical ratio and 90 % cover."""
-    times = load_reference(name)
-    learned = ratios(times.select(max_ranks=512 if "fugaku" in name else 256))
-    rest = times.filter(times.ranks > 512)
-    told = {"best": rest.min_s, "p90": rest.p90_s}[statistic]
-    known = np.isfinite(told)
-    log, spread = ask(
-        learned, statistic, name, rest.size_bytes[known], rest.ranks[known]
-    )
-    truth = np.log(told[known] / rest.time_s[known])
-    assert known.sum() > 100
-    assert 0.4 < np.median(np.abs(log)) / np.median(np.abs(truth)) < 2.5
-    held = np.mean(np.abs(truth - log) < 2.132 * np.maximum(spread, 1e-3))
-    assert 0.75 < held <= 1.0, held
+def test_small_runs_tell_of_larger_ones(statistic):
+    """What the smaller scales say of 90 % of the rows beyond, over all series."""
+    held = []
+    for name, last in LARGER.items():
+        times = load_reference(name)
+        learned = ratios(times.select(max_ranks=last))
+        for rows, beyond in (
+            (times.select(max_ranks=last), False),
+            (times.filter(times.ranks > last), True),
+        ):
+            told = {"best": rows.min_s, "p90": rows.p90_s}[statistic]
+            known = np.isfinite(told)
+            at = rows.size_bytes[known], rows.ranks[known]
+            log, spread = ask(learned, statistic, name, *at)
+            off = np.abs(np.log(told[known] / rows.time_s[known]) - log)
+            inside = np.mean(off <= 2.132 * np.maximum(spread, 1e-3))
+            if beyond:
+                held.append(inside)
+            else:
+                assert inside > 0.88, (name, inside)
+    assert min(held) > 0.65, held
+    assert 0.75 < np.mean(held) <= 1.0, held
