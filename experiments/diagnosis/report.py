@@ -103,7 +103,7 @@ def _advice(each: Diagnosis) -> list[str]:
                 for x in few
             ],
         ),
-        "Thrifty: nothing cheaper narrows it as much. Cost is of one run, ranks x time.",
+        "Thrifty: nothing cheaper narrows it as much. Cost: of one run, ranks x time.",
     ]
 
 

@@ -28,9 +28,9 @@ STATISTICS = ("median", "best", "p90")
 COLUMNS = {"best": "min_us", "p90": "p90_us"}
 """Where a table tells them."""
 
-WALK = 1.1
-"""By how much log m moves in an octave beyond the data, as a standard deviation: what
-four of the reference series show from their smaller to their larger scales."""
+WALK = 0.8
+"""By how much log m moves in an octave beyond the data, as a standard deviation: set
+so that the smaller scales of four reference series cover most of their larger ones."""
 
 _SIGN = {"best": -1.0, "p90": 1.0}
 _FLOOR = 1e-4  # log ratios below it are the resolution of a table

@@ -178,5 +178,5 @@ def test_small_runs_tell_of_larger_ones(statistic):
                 held.append(inside)
             else:
                 assert inside > 0.88, (name, inside)
-    assert min(held) > 0.65, held
+    assert min(held) > 0.6, held
     assert 0.75 < np.mean(held) <= 1.0, held
