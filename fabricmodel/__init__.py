@@ -17,7 +17,7 @@ from fabricmodel.catalog import (
 from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.fitting.advice import Suggestion, advise
-from fabricmodel.fitting.bootstrap import Bootstrap, bootstrap
+from fabricmodel.fitting.bootstrap import bootstrap
 from fabricmodel.fitting.fit import fit, prior_model
 from fabricmodel.fitting.model import FittedModel
 from fabricmodel.fitting.prediction import Prediction
@@ -36,7 +36,6 @@ __all__ = [
     "GB",
     "MS",
     "US",
-    "Bootstrap",
     "Chip",
     "Fabric",
     "FabricError",
