@@ -16,6 +16,8 @@ from fabricmodel.catalog import (
 )
 from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
+from fabricmodel.fitting.advice import Suggestion, advise
+from fabricmodel.fitting.bootstrap import bootstrap
 from fabricmodel.fitting.fit import fit, prior_model
 from fabricmodel.fitting.model import FittedModel
 from fabricmodel.fitting.prediction import Prediction
@@ -46,6 +48,9 @@ __all__ = [
     "Measurements",
     "MiB",
     "Prediction",
+    "Suggestion",
+    "advise",
+    "bootstrap",
     "collective_bound",
     "collective_time",
     "fit",

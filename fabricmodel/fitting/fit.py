@@ -21,6 +21,7 @@ from fabricmodel.fitting.parameters import Parameters, parameters
 from fabricmodel.fitting.posterior import laplace
 from fabricmodel.fitting.prediction import Seen
 from fabricmodel.fitting.solve import minimise
+from fabricmodel.fitting.statistic import ratios
 from fabricmodel.measurements import Measurements
 
 STARTS = 8
@@ -100,6 +101,7 @@ def fit(
             for collective, name, own, group in found.parts()
         },
         repeat_sd=found.repeat_sd,
+        ratios=ratios(times),
         series_launch_s=dict(
             zip(found.series, np.asarray(extra).tolist(), strict=True)
         ),

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from chex import Numeric
 
-from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
+from fabricmodel.fitting.advice import Suggestion, advise
 from fabricmodel.fitting.cases import pad_rows
 from fabricmodel.fitting.discrepancy import Discrepancy, Field, roughness
 from fabricmodel.fitting.explain import explain, grouped
+from fabricmodel.fitting.identify import TradeOff, trade_offs
 from fabricmodel.fitting.parameters import Parameters, parameters, prices
 from fabricmodel.fitting.posterior import octaves_outside
 from fabricmodel.fitting.prediction import Prediction, Rows, Seen
-from fabricmodel.fitting.questions import Questions, measured
+from fabricmodel.fitting.questions import Questions, check_sizes, measured
 from fabricmodel.fitting.solve import Solution
+from fabricmodel.fitting.statistic import Ratios, ask
 from fabricmodel.measurements import Measurements
 from fabricmodel.timing.collective import check_collective
 
@@ -43,6 +46,7 @@ class FittedModel:
       fields: by collective and series, what this one missed where it was measured.
       repeat_sd: log standard deviation of repeated measurements, by series.
       series_launch_s: what each series adds to the launch, where there are several.
+      ratios: of best and 90th percentile to the median, by statistic and series.
     """
 
     fabric: Fabric
@@ -56,6 +60,7 @@ class FittedModel:
     fields: Mapping[tuple[str, str], Field] = dataclasses.field(default_factory=dict)
     repeat_sd: Mapping[str, float] = dataclasses.field(default_factory=dict)
     series_launch_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    ratios: Ratios = dataclasses.field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -70,6 +75,7 @@ class FittedModel:
         ranks_per_node: Numeric | None = None,
         algorithm: str | Sequence[str] = "",
         sides: Sequence[str] | None = None,
+        statistic: str = "median",
     ) -> Prediction:
         """Predict a collective; arrays broadcast.
 
@@ -82,10 +88,13 @@ class FittedModel:
             chooses; one for all, or one for each question.
           sides: for each question, the sides of its torus where they are not the
             nearest to a cube.
+          statistic: of many runs of the same: ``median``, ``best``, or ``p90``, the
+            time that 90 % of them keep; ``median_s`` is then the median of what that
+            may be.
 
         Raises:
-          FabricError: for ranks that do not divide into the fabric, or a size that is
-            not positive.
+          FabricError: for ranks that do not divide into the fabric, a size that is not
+            positive, or a statistic that no measurement told.
         """
         check_collective(collective)
         nodes = np.nan if ranks_per_node is None else ranks_per_node
@@ -94,7 +103,7 @@ class FittedModel:
         )
         shape = volumes.shape
         volumes, counts, nodes = volumes.ravel(), counts.ravel(), nodes.ravel()
-        _check_sizes(volumes)
+        check_sizes(volumes)
         labels = algorithm
         if isinstance(algorithm, str):
             labels = [algorithm] * len(volumes)
@@ -108,22 +117,33 @@ class FittedModel:
         )
         # one series alone is the system that the question is about
         series = self.seen.series[0] if len(self.seen.series) == 1 else None
-        return self._answer(asked, series, shape)
+        return self._answer(asked, series, shape, statistic)
 
     def _answer(
-        self, asked: Questions, series: str | None, shape: tuple[int, ...]
+        self,
+        asked: Questions,
+        series: str | None,
+        shape: tuple[int, ...],
+        statistic: str = "median",
     ) -> Prediction:
         """Answer for a series that was measured, or for none in particular."""
+        ratio, spread = ask(
+            self.ratios, statistic, series, asked.size_bytes, asked.ranks
+        )
         time, bound, slopes, terms = self._priced(asked, series)
         missed, variance, drift = self._missed(asked, series)
         slopes = slopes + drift
         variance = variance + np.einsum("ri,ij,rj->r", slopes, self.covariance, slopes)
+        variance = variance + spread**2
         whole = np.maximum(time * np.exp(missed), bound)
         terms = {name: term.reshape(shape) for name, term in terms.items()}
         if self.fields:
             terms[MISSED] = (whole - time).reshape(shape)
+        told = np.maximum(whole * np.exp(ratio), bound)
+        if statistic != "median":
+            terms[f"{statistic} beside median"] = (told - whole).reshape(shape)
         return Prediction(
-            median_s=whole.reshape(shape),
+            median_s=told.reshape(shape),
             log_scale=np.sqrt(variance).reshape(shape),
             terms=terms,
             warnings=self.seen.warnings(
@@ -253,13 +273,22 @@ class FittedModel:
             for name, width in zip(self.parameters.names, sd, strict=True)
         }
 
+    def trade_offs(self, at_least: float = 0.9) -> tuple[TradeOff, ...]:
+        """List pairs of prices that the data tell apart only together.
 
-def _check_sizes(size_bytes: np.ndarray) -> None:
-    bad = size_bytes[~(np.isfinite(size_bytes) & (size_bytes > 0))]
-    if len(bad):
-        raise FabricError(
-            "size_bytes", f"{bad[0]} is no size", "Give a positive number of bytes"
+        Args:
+          at_least: correlation of the two, of either sign, from which they count.
+        """
+        known = self.parameters
+        return trade_offs(
+            known.names, self.covariance, np.asarray(known.spread), at_least
         )
+
+    def advise(
+        self, collective: str, size_bytes: float, ranks: float, **options: Any
+    ) -> tuple[Suggestion, ...]:
+        """Rank what to measure next; ``fabricmodel.advise`` lists the options."""
+        return advise(self, collective, size_bytes, ranks, **options)
 
 
 def concrete(fabric: Fabric) -> Fabric:

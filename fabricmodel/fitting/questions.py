@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fabricmodel.errors import FabricError
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.cases import Cases, cases
 from fabricmodel.fitting.discrepancy import Points
@@ -79,3 +80,12 @@ def measured(part: Measurements) -> Questions:
         labels=part.algorithm.tolist(),
         sides=part.frame["topology_shape"].to_list(),
     )
+
+
+def check_sizes(size_bytes: np.ndarray) -> None:
+    """Refuse sizes that are not positive numbers, with a ``FabricError``."""
+    bad = size_bytes[~(np.isfinite(size_bytes) & (size_bytes > 0))]
+    if len(bad):
+        raise FabricError(
+            "size_bytes", f"{bad[0]} is no size", "Give a positive number of bytes"
+        )
