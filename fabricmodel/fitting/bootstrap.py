@@ -71,7 +71,7 @@ class Bootstrap:
       model: that was resampled.
       theta: (draws, n) parameters of each refit.
       launch_s: (draws, series) what each series adds to the launch in it.
-      converged: (draws,) whether it came within ``refit.TOLERANCE`` of its optimum; those
+      converged: (draws,) whether it came within ``TOLERANCE`` of its optimum; those
         that did not count all the same, since they are no random sample.
       gone: by collective and series, (R, draws) how far the log time of each measured
         row went in each refit.

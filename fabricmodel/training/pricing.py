@@ -24,6 +24,7 @@ from fabricmodel.fitting.cases import QUICK
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import CountTable, count_table
 from fabricmodel.training.groups import Group, group, spanned
+from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.traffic import Traffic
 
 KINDS = ("inner_latency", "inner_bytes", "outer_latency", "outer_bytes")
@@ -221,7 +222,11 @@ def _filled(case: Any, rows: int) -> Any:
 
 
 def _each_part(
-    fabric: Fabric, launch: Array, tables: CountTable, places: Group, sizes: Array
+    fabric: Fabric,
+    launch: Numeric,
+    tables: CountTable,
+    places: Group,
+    sizes: np.ndarray | Array,
 ) -> Array:
     """Seconds by kind of each case, (n, 4)."""
 
