@@ -275,4 +275,4 @@ def test_a_full_level_is_named():
 def test_rails_save_hops_where_one_leaf_joins_the_nodes():
     nodes, rails = np.array([32.0, 32.0, 33.0, 512.0]), np.array([1.0, 0.0, 1.0, 1.0])
     hops = tier_hops(jnp.array(nodes), jnp.array(8.0), jnp.array(64.0), rails)
-    assert hops.tolist() == [0.0, 2.0, 2.0, 4.0]
+    assert np.asarray(hops).tolist() == [0.0, 2.0, 2.0, 4.0]

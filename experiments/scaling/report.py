@@ -115,7 +115,7 @@ def _fit_line(fit: Fit) -> list[str]:
         f"{found['mean_abs_rel_err']:.1%}",
         f"{found['prices_alone']['median']:.1%}",
         f"{found['prices_alone']['mean']:.1%}",
-        "yes" if found["converged"] else f"no ({found['distance']:.2g} deviations away)",
+        "yes" if found["converged"] else f"no ({found['distance']:.2g} sd away)",
         str(found["starts_agreeing"]),
     ]
 

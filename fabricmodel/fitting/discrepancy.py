@@ -168,9 +168,9 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
     """Scale field and noise to what one series shows: how well it fits, how it repeats.
 
     Field and walk by one scale, the noise by another, under log-normal beliefs about 1;
-    the expected variances over a grid around the most probable. Whitened residuals are Student t, so that
-    outliers do not pass for noise; the parameters are integrated out (Laplace), so
-    that what they absorbed is not taken for a good fit:
+    the expected variances over a grid around the most probable. Whitened residuals are
+    Student t, so that outliers do not pass for noise; the parameters are integrated
+    out (Laplace), so that what they absorbed is not taken for a good fit:
 
         sum (v + 1)/2 log(1 + z^2 / v) + log|K| / 2 + log|1 + J' K^-1 J| / 2
 
@@ -206,7 +206,7 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
     weights = np.exp(min(loss for loss, _ in near) - np.array([x for x, _ in near]))
 
     def mean(name: str) -> float:
-        """Root of the expected variance: what is field and what noise is not certain."""
+        """Root of the expected variance: field and noise are not told apart surely."""
         variances = np.array([getattr(trial, name) for _, trial in near]) ** 2
         return float(np.sqrt(np.average(variances, weights=weights)))
 

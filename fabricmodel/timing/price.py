@@ -113,7 +113,7 @@ class _Part:
 
     counts: Array
     prices: Array
-    factor: Array
+    factor: Array | np.ndarray
 
     def by_level(self) -> Array:
         """Seconds on each level, (P, Q, L)."""
