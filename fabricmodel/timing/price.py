@@ -118,14 +118,14 @@ class _Part:
     def by_level(self) -> Array:
         """Seconds on each level, (P, Q, L)."""
         seconds = jnp.einsum("ple,le->pl", self.counts, self.prices)
-        return self.factor * seconds[:, None]
+        return jnp.asarray(self.factor * seconds[:, None])
 
     def chain(self) -> Array:
         """Sum over the levels, (P, Q)."""
         if self.factor.shape[-1] > 1:
             return jnp.sum(self.by_level(), axis=-1)
         seconds = jnp.einsum("ple,le->p", self.counts, self.prices)
-        return self.factor[..., 0] * seconds[:, None]
+        return jnp.asarray(self.factor[..., 0] * seconds[:, None])
 
 
 def _flow_seconds(flow: str, latency: _Part, transfer: _Part) -> Array:
