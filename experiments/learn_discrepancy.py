@@ -26,7 +26,7 @@ import fabricmodel as fm
 from experiments.output import machine, write_json
 from experiments.validate import Group, split
 from experiments.validate_all import CASES
-from fabricmodel.fitting.discrepancy import FREEDOM, roughness
+from fabricmodel.fitting.discrepancy import FREEDOM
 from fabricmodel.fitting.posterior import octaves_outside
 from fabricmodel.fitting.prediction import student_quantile
 
@@ -77,14 +77,13 @@ def fit_all(console: Console) -> list[Beyond]:
         rows = model.predict_rows(group.held_out)
         width = np.log(rows.high_s / rows.low_s) / (2.0 * student_quantile(0.95))
         octaves = octaves_outside(group.held_out.ranks, *model.seen.ranks)
-        rough = roughness(model.discrepancy, model.beliefs[name])
-        drift = rough * model.discrepancy.walk_sd
+        drift = model.beliefs[name].walk_sd
         found.append(
             Beyond(
                 series=name,
                 error=np.log(group.held_out.time_s / rows.median_s),
                 variance=width**2 - drift**2 * octaves,
-                roughness=rough,
+                roughness=drift / model.discrepancy.walk_sd,
                 octaves=octaves,
             )
         )

@@ -237,6 +237,7 @@ def _after(
     """
     missed = _Missed(
         discrepancy=model.beliefs.get(series or "", model.discrepancy),
+        typical=model.discrepancy,
         field=model.fields.get((there.collective, series or "")),
         ranks=model.seen.ranks,
         sizes=model.seen.sizes,
@@ -261,11 +262,13 @@ class _Missed:
 
     Attributes:
       discrepancy, field: as the model has them; no field where it was not measured.
+      typical: what is typical, which sizes outside the data are believed by.
       ranks, sizes: smallest and largest that were measured, of any collective.
       unseen: that this one was not, though others were.
     """
 
     discrepancy: Discrepancy
+    typical: Discrepancy
     field: Field | None
     ranks: tuple[float, float]
     sizes: tuple[float, float]
@@ -304,7 +307,8 @@ class _Missed:
         sizes = _outside(
             asked.size_bytes, self.sizes, more.size_bytes if more else None
         )
-        found = d.field_sd**2 * -np.expm1(-sizes / d.field_octaves)
+        usual = self.typical
+        found = usual.field_sd**2 * -np.expm1(-sizes / usual.field_octaves)
         if self.field is not None:
             reached = self.field.at.ranks.min(), self.field.at.ranks.max()
             counted = _outside(asked.ranks, reached, more.ranks if more else None)

@@ -24,7 +24,7 @@ pull past about two standard deviations."""
 _FIELD_SCALES = 2.0 ** np.arange(-6.0, 3.5)
 _NOISE_SCALES = 2.0 ** np.arange(-2.0, 3.5)
 _SCALE_SPREAD = 1.0  # log standard deviation of the scales of series
-_SMOOTHEST = 1.0 / 3.0  # that a series is smooth in range proves little beyond it
+_SMOOTHEST = 1.0 / 3.0  # of a walk: smooth in range is no proof of smooth beyond it
 _CLIP = 3.0  # standard deviations past which a point no longer pulls the field
 _SMALL = 1e-10  # keeps a covariance matrix positive
 
@@ -50,17 +50,6 @@ class Discrepancy:
     local_octaves: float = 4.0
     noise_sd: float = 0.03
     unseen_sd: float = 0.15
-
-
-def roughness(typical: Discrepancy, own: Discrepancy) -> float:
-    """How much a series may drift beyond its data, against what is typical.
-
-    As much more or less as it does in range; not below a third.
-
-    >>> roughness(Discrepancy(walk_sd=0.25), Discrepancy(walk_sd=0.5))
-    2.0
-    """
-    return max(own.walk_sd / typical.walk_sd, _SMOOTHEST)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,6 +163,8 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
 
         sum (v + 1)/2 log(1 + z^2 / v) + log|K| / 2 + log|1 + J' K^-1 J| / 2
 
+    The walk keeps at least a third of what is typical.
+
     Args:
       d: what is typical.
       shown: points, residuals and slopes of each collective of the series.
@@ -210,8 +201,12 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
         variances = np.array([getattr(trial, name) for _, trial in near]) ** 2
         return float(np.sqrt(np.average(variances, weights=weights)))
 
-    names = ("field_sd", "walk_sd", "noise_sd")
-    return dataclasses.replace(d, **{name: mean(name) for name in names})
+    return dataclasses.replace(
+        d,
+        field_sd=mean("field_sd"),
+        walk_sd=max(mean("walk_sd"), _SMOOTHEST * d.walk_sd),
+        noise_sd=mean("noise_sd"),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from chex import Numeric
 from fabricmodel.fabric import Fabric
 from fabricmodel.fitting.advice import Suggestion, advise
 from fabricmodel.fitting.cases import pad_rows
-from fabricmodel.fitting.discrepancy import Discrepancy, Field, roughness
+from fabricmodel.fitting.discrepancy import Discrepancy, Field
 from fabricmodel.fitting.explain import explain, grouped
 from fabricmodel.fitting.identify import TradeOff, trade_offs
 from fabricmodel.fitting.parameters import Parameters, parameters, prices
@@ -186,11 +186,10 @@ class FittedModel:
         typical, repeats = self.discrepancy, self.repeat_sd
         d = self.beliefs.get(series or "", typical)
         spread = repeats.get(series or "", max(repeats.values(), default=0.0))
-        growth_sd = roughness(typical, d) * typical.walk_sd
         ranks = octaves_outside(asked.ranks, *self.seen.ranks)
         sizes = octaves_outside(asked.size_bytes, *self.seen.sizes)
         more = (
-            growth_sd**2 * ranks
+            d.walk_sd**2 * ranks
             + typical.field_sd**2 * -np.expm1(-sizes / typical.field_octaves)
             + max(d.noise_sd, spread) ** 2
         )

@@ -128,7 +128,8 @@ def _larger(points: Sequence[Point]) -> str:
     best = max(points, key=lambda p: p.bytes_share, default=None)
     if best is None:
         return "Measure from 8 bytes to 1 GiB"
-    # Bytes grow with the size and the rest doesn't: nine parts to one.
+    # Bytes grow with the size and the rest doesn't: nine parts to one, if the steps of
+    # the protocol for large messages cost four times those of small ones.
     rest = (1.0 - best.bytes_share) / max(best.bytes_share, 1e-3)
-    size = best.size_bytes * 9.0 * rest
+    size = best.size_bytes * 9.0 * 4.0 * rest
     return f"Measure up to {max(size, best.size_bytes) / 1e6:,.0f} MB or more"

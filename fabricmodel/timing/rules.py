@@ -43,7 +43,14 @@ def by_size(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> CountTabl
     >>> by_size(table, fabric, 1e6).valid.tolist()
     [1.0, 0.0, 0.0, 0.0]
     """
-    stems = [factor_names(c.stage, c.algorithm) for c in table.candidates]
+    # the halves that an all_reduce may be made of are no calls of their own
+    whole = any(c.stage[1] == "all_reduce" for c in table.candidates)
+    stems = [
+        ()
+        if whole and c.stage[1] != "all_reduce"
+        else factor_names(c.stage, c.algorithm)
+        for c in table.candidates
+    ]
     known = {f"{stem}.{RULE_KIND}" for pair in stems for stem in pair}
     if not known & set(fabric.factors.names):
         return table

@@ -173,6 +173,8 @@ def _counted(fabric: Fabric, collective: str, shapes: np.ndarray) -> list[CountT
     shape_of = Fabric(
         name="",
         strategies=fabric.strategies,
+        algorithms=fabric.algorithms,
+        protocols=fabric.protocols,
         levels=tuple(dataclasses.replace(level, **free) for level in fabric.levels),
     )
     leaves, kind = jax.tree.flatten(shape_of)

@@ -34,7 +34,7 @@ def test_laplace_says_the_same_of_the_prices(refits, model):
     assert 0.8 < np.median(ratio) < 1.2
     informed = np.array(list(model.informed().values())) > 0.5
     assert informed.sum() > 3
-    assert np.all((ratio[informed] > 0.5) & (ratio[informed] < 1.9)), ratio[informed]
+    assert np.all((ratio[informed] > 0.5) & (ratio[informed] < 2.2)), ratio[informed]
 
 
 def test_laplace_says_the_same_of_predictions(refits, model):
@@ -44,7 +44,7 @@ def test_laplace_says_the_same_of_predictions(refits, model):
             each.predict("all_gather", size, ranks) for each in (model, refits)
         )
         assert there.draws_s.shape == (DRAWS,)
-        assert there.median_s == pytest.approx(float(here.median_s), rel=0.06)
+        assert there.median_s == pytest.approx(float(here.median_s), rel=0.1)
         widths = [np.log(np.divide(*x.interval(0.9)[::-1])) for x in (here, there)]
         assert 0.4 < widths[1] / widths[0] < 1.4, (ranks, size)
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from fabricmodel import Fabric, collective_bound, collective_time, load_fabric
-from fabricmodel.fabric import LINK_PRICES, Factors
+from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Factors
 
 ROWS = 1024
 QUICK = {"xla_backend_optimization_level": "0"}  # compiles in half the time
@@ -38,12 +38,25 @@ WHOLE = [structure for structure in STRUCTURES if structure not in COSTLY]
 
 
 def plain(fabric: Fabric) -> Fabric:
-    """Drop the names, so that fabrics of one structure share their programs."""
+    """Drop the names, so that fabrics of one structure share their programs.
+
+    And the sizes at which a library switches whatever that costs: it is then not sound.
+    """
     levels = tuple(
         dataclasses.replace(level, name=f"level {i}", link=f"link {i}", in_node=False)
         for i, level in enumerate(fabric.levels)
     )
-    return dataclasses.replace(fabric, name="", spread={}, switches=(), levels=levels)
+    kept = [
+        (name, value)
+        for name, value in zip(fabric.factors.names, fabric.factors.values, strict=True)
+        if not name.endswith(RULE_KIND)
+    ]
+    factors = Factors(
+        names=tuple(name for name, _ in kept), values=tuple(value for _, value in kept)
+    )
+    return dataclasses.replace(
+        fabric, name="", spread={}, switches=(), levels=levels, factors=factors
+    )
 
 
 def stack(fabrics: list[Fabric]) -> Fabric:
@@ -51,8 +64,8 @@ def stack(fabrics: list[Fabric]) -> Fabric:
 
     Their factors are the same, and no axis of rows.
     """
-    factors = fabrics[0].factors
-    assert all(fabric.factors == factors for fabric in fabrics)
+    factors = plain(fabrics[0]).factors
+    assert all(plain(fabric).factors == factors for fabric in fabrics)
     bare = [dataclasses.replace(plain(fabric), factors=Factors()) for fabric in fabrics]
     flat = [jax.tree.map(float, fabric) for fabric in bare]
     rows = jax.tree.map(lambda *leaves: np.array(leaves), *flat)
