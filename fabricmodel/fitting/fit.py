@@ -14,9 +14,10 @@ from fabricmodel.errors import FabricError
 from fabricmodel.fabric import RULE_KIND, Fabric
 from fabricmodel.fitting.cases import Cases, factor_stems
 from fabricmodel.fitting.discrepancy import Discrepancy, conditioned
+from fabricmodel.fitting.explain import explain
 from fabricmodel.fitting.gather import gather, rescaled, whitened
 from fabricmodel.fitting.model import FittedModel, concrete
-from fabricmodel.fitting.objective import slopes, split, unknowns
+from fabricmodel.fitting.objective import Data, slopes, split, unknowns
 from fabricmodel.fitting.parameters import Parameters, parameters
 from fabricmodel.fitting.posterior import laplace
 from fabricmodel.fitting.prediction import Seen
@@ -79,9 +80,10 @@ def fit(
         slope = partial(slope, data=found.data)
         again = _shared_out(first.points, known, best=True)
         solution = minimise(slope, again, adam=False)
-        cov, residual, jacobian = laplace(slope, solution.point, batch=STARTS)
+        cov, residual, _ = laplace(slope, solution.point, batch=STARTS)
         theta, extra = split(solution.point, known, count)
         fitted = concrete(known.apply(fabric, theta))
+        chosen = _slopes_as_chosen(fitted, known, theta, found.data, extra)
     n = len(known.names)
     return FittedModel(
         fabric=fitted,
@@ -96,7 +98,7 @@ def fit(
                 found.anchor,
                 found.at[collective].take(own),
                 residual[group][own],
-                jacobian[group][own, :n],
+                -chosen[group][own],
             )
             for collective, name, own, group in found.parts()
         },
@@ -114,6 +116,22 @@ def fit(
         ),
         solution=solution,
     )
+
+
+def _slopes_as_chosen(
+    fitted: Fabric, known: Parameters, theta: np.ndarray, data: Data, extra: np.ndarray
+) -> np.ndarray:
+    """Slopes of the log times of all rows by the prices, (rows, n), as predictions have.
+
+    The choices count as made: where a measurement lies on a switch from one algorithm
+    to another, the slope of the choice itself knows no bounds.
+    """
+    found = []
+    for rows, owners in zip(data.rows, data.series, strict=True):
+        time, _, slopes, _ = explain(fitted, known, theta, (), rows)
+        whole = np.asarray(time) + np.asarray(extra)[np.asarray(owners)]
+        found.append(np.asarray(slopes) * (np.asarray(time) / whole)[:, None])
+    return np.concatenate(found)
 
 
 def _shared_out(
