@@ -19,9 +19,17 @@ from fabricmodel.fitting.solve import minimise
 from fabricmodel.training import mixed
 from fabricmodel.training.batch import Batch, batch
 from fabricmodel.training.beliefs import Space, columns, habits_at
+from fabricmodel.training.evidence import (
+    Alike,
+    Linear,
+    covariance,
+    heavy_tails,
+    learn_sizes,
+    sizes,
+)
 from fabricmodel.training.pricing import padded
 from fabricmodel.training.runs import Run
-from fabricmodel.training.scoring import expected_curvature, scored
+from fabricmodel.training.scoring import scored
 from fabricmodel.training.step import step_terms
 
 ROUNDS = 25
@@ -251,24 +259,8 @@ class _Seen:
 
     rows: Batch
     where: dict[str, np.ndarray]
-    kernels: np.ndarray
+    alike: Alike
     logs: np.ndarray
-
-
-def _sizes(rest: Array) -> tuple[Array, Array]:
-    """Log effect sizes, noise variance by software and, last, of an unseen one."""
-    centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
-    shared, common, own = jnp.split(rest, [len(centre), len(centre) + 1])
-    effects = centre + mixed.SIZE_SPREAD * shared
-    each = common + jnp.concatenate([own, jnp.zeros(1)])
-    return effects, mixed.NOISE**2 * jnp.exp(2.0 * mixed.SIZE_SPREAD * each)
-
-
-def _covariance(seen: _Seen, weights: Array, rest: Array) -> Array:
-    """Of what the physics leaves over, (R, R)."""
-    effects, noise = _sizes(rest)
-    own = noise[seen.where["software"]] / weights
-    return mixed.covariance(seen.kernels, effects, own)
 
 
 @partial(jax.jit, static_argnames="space")
@@ -286,34 +278,6 @@ def _misfits(
     return jax.vmap(jax.value_and_grad(loss))(thetas)
 
 
-@jax.jit
-def _evidence(
-    seen: _Seen, weights: Array, jacobian: Array, whole: Array, rest: Array
-) -> tuple[tuple[Array, Array], Array]:
-    """Negative log posterior of sizes, theta integrated out; gradient and curvature.
-
-    To first order in theta the logs are physics(0) + J theta + effects + noise, theta
-    one normal effect more: whole ~ N(0, K + J J').
-    """
-    physics = jacobian @ jacobian.T
-
-    def loss(rest: Array) -> Array:
-        matrix = _covariance(seen, weights, rest) + physics
-        return mixed.negative_log_density(matrix, whole) + 0.5 * rest @ rest
-
-    def noise_of(rest: Array) -> Array:
-        return _sizes(rest)[1][seen.where["software"]] / weights
-
-    effects, first = _sizes(rest)[0], len(mixed.EFFECTS)
-    growing = 2.0 * mixed.SIZE_SPREAD * jnp.exp(2.0 * effects)
-    curvature = expected_curvature(
-        _covariance(seen, weights, rest) + physics,
-        growing[:, None, None] * jnp.asarray(seen.kernels),
-        jax.jacfwd(noise_of)(rest).T[first:],
-    )
-    return jax.value_and_grad(loss)(rest), curvature + jnp.eye(len(rest))
-
-
 def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     names = {f"{k}s": tuple(sorted(set(v))) for k, v in _names(runs).items()}
     space = Space(**names)
@@ -322,12 +286,12 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     seen = _Seen(
         rows=rows,
         where=where,
-        kernels=mixed.same(alike, alike),
+        alike=Alike(kernels=mixed.same(alike, alike), software=where["software"]),
         logs=np.log([float(run.step_s or 0.0) for run in runs]),
     )
     weights = jnp.ones(len(runs))
     rest = np.zeros(len(mixed.EFFECTS) + 1 + len(space.softwares))
-    inverse = jnp.linalg.inv(_covariance(seen, weights, jnp.asarray(rest)))
+    inverse = jnp.linalg.inv(covariance(seen.alike, weights, rest))
     theta = minimise(
         partial(_misfits, space, seen, inverse),
         np.zeros((1, space.size)),
@@ -337,17 +301,19 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     converged = False
     for _ in range(ROUNDS):
         jacobian, residual = _linear(space, seen, theta)
-        whole = residual + jacobian @ theta
-        rest, short = _learn_sizes(seen, weights, jacobian, whole, rest)
-        heavier = _weights(seen, weights, jacobian, whole, rest)
+        linear = Linear(jacobian=jacobian, whole=residual + jacobian @ theta)
+        rest, short = learn_sizes(
+            seen.alike, weights, linear, rest, steps=STEPS, tolerance=TOLERANCE
+        )
+        heavier = heavy_tails(seen.alike, weights, linear, rest)
         change = float(jnp.max(jnp.abs(jnp.log(heavier / weights))))
         weights = heavier
         theta, left = _learn_theta(space, seen, weights, rest, theta)
         converged = max(change / SETTLED, short / TOLERANCE, left / TOLERANCE) < 1.0
         if converged:
             break
-    effects, noise = _sizes(jnp.asarray(rest))
-    matrix = _covariance(seen, weights, jnp.asarray(rest))
+    effects, noise = sizes(rest)
+    matrix = covariance(seen.alike, weights, rest)
     jacobian, residual = _linear(space, seen, theta)
     precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
     return FittedTraining(
@@ -377,7 +343,7 @@ def _learn_theta(
     space: Space, seen: _Seen, weights: Array, rest: np.ndarray, theta: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Move theta towards its best, sizes given; and how far it was from there."""
-    inverse = jnp.linalg.inv(_covariance(seen, weights, jnp.asarray(rest)))
+    inverse = jnp.linalg.inv(covariance(seen.alike, weights, rest))
 
     def value_and_grad(point: np.ndarray) -> tuple[float, np.ndarray]:
         values, grads = _misfits(space, seen, inverse, jnp.asarray(point)[None, :])
@@ -388,42 +354,3 @@ def _learn_theta(
         return np.asarray(jacobian.T @ inverse @ jacobian) + np.eye(space.size)
 
     return scored(value_and_grad, information, theta, steps=STEPS, tolerance=TOLERANCE)
-
-
-def _learn_sizes(
-    seen: _Seen, weights: Array, jacobian: Array, whole: Array, rest: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Move the sizes towards their best, theta integrated out; and how far it was."""
-
-    def at(point: np.ndarray):
-        return _evidence(seen, weights, jacobian, whole, jnp.asarray(point))
-
-    def value_and_grad(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, grad = at(point)[0]
-        return float(value), np.asarray(grad)
-
-    return scored(
-        value_and_grad,
-        lambda point: np.asarray(at(point)[1]),
-        rest,
-        steps=STEPS,
-        tolerance=TOLERANCE,
-    )
-
-
-def _weights(
-    seen: _Seen, weights: Array, jacobian: Array, whole: Array, rest: np.ndarray
-) -> Array:
-    """Weights of the noise that make it Student-t: small where it had to be large.
-
-    Of a run's noise both the mean and the variance count (EM): what a recipe of one run
-    or a habit may have taken of it is not known to be no noise.
-    """
-    sizes = jnp.asarray(rest)
-    own = _sizes(sizes)[1][seen.where["software"]]
-    each = own / weights
-    inverse = jnp.linalg.inv(_covariance(seen, weights, sizes) + jacobian @ jacobian.T)
-    mean = each * (inverse @ whole)
-    variance = each - each**2 * jnp.diag(inverse)
-    nu = mixed.DEGREES
-    return (nu + 1.0) / (nu + (mean**2 + variance) / own)
