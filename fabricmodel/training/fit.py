@@ -19,9 +19,17 @@ from fabricmodel.fitting.solve import minimise
 from fabricmodel.training import mixed
 from fabricmodel.training.batch import Batch, batch
 from fabricmodel.training.beliefs import Space, columns, habits_at
+from fabricmodel.training.evidence import (
+    Alike,
+    Linear,
+    average_sizes,
+    covariance,
+    heavy_tails,
+    learn_sizes,
+)
 from fabricmodel.training.pricing import padded
 from fabricmodel.training.runs import Run
-from fabricmodel.training.scoring import expected_curvature, scored
+from fabricmodel.training.scoring import scored
 from fabricmodel.training.step import step_terms
 
 ROUNDS = 25
@@ -61,7 +69,8 @@ class FittedTraining:
     Attributes:
       space, theta: the parameter vector and what its parts are.
       spread: (n, n) covariance of theta.
-      sizes: log size of each shared effect, in the order of ``mixed.EFFECTS``.
+      sizes: log size of each shared effect, in the order of ``mixed.EFFECTS``, as a
+        mean square over what is probable.
       noise: variance of a run's noise, by software, and last of one never seen.
       seen: the rows of the fit; weights: of their noise; residual: of log time.
       inflation: by how much intervals are widened (or narrowed) so that larger scales
@@ -138,10 +147,13 @@ class FittedTraining:
 def fit_runs(runs: Sequence[Run], *, calibrate: bool = True) -> FittedTraining:
     """Fit habits to the runs that have a measured step.
 
-    The log posterior of theta (standard normal a priori) and of the effect sizes, with
-    the shared effects integrated out, is maximised by Adam and L-BFGS from optax; the
-    noise is Student-t by reweighting. Theta's covariance is Laplace's in the
-    Gauss-Newton form, (1 + J' K^-1 J)^-1.
+    A nonlinear mixed-effects model, by the alternation of Lindstrom and Bates
+    (Biometrics 46, 1990): theta (standard normal a priori) maximises its posterior
+    given the sizes of effects and noise, with the shared effects integrated out; the
+    sizes maximise theirs with theta integrated out too, to first order, for hundreds
+    of numbers explain part of the noise, and sizes of what is left over after them
+    would be too small. The noise is Student-t by EM reweighting. Theta's covariance is
+    Laplace's in the Gauss-Newton form, (1 + J' K^-1 J)^-1.
 
     Args:
       runs: of any platforms; those without a measured step are passed over.
@@ -248,74 +260,23 @@ class _Seen:
 
     rows: Batch
     where: dict[str, np.ndarray]
-    kernels: np.ndarray
+    alike: Alike
     logs: np.ndarray
 
 
-def _unpack(space: Space, point: Array) -> tuple[Array, Array, Array]:
-    """Theta, log effect sizes, noise variance by software and of an unseen one."""
-    theta, rest = point[: space.size], point[space.size :]
-    centre = jnp.log(jnp.array(list(mixed.EFFECTS.values())))
-    shared, common, own = jnp.split(rest, [len(centre), len(centre) + 1])
-    effects = centre + mixed.SIZE_SPREAD * shared
-    each = common + jnp.concatenate([own, jnp.zeros(1)])
-    return theta, effects, mixed.NOISE**2 * jnp.exp(2.0 * mixed.SIZE_SPREAD * each)
-
-
 @partial(jax.jit, static_argnames="space")
-def _losses(
-    space: Space, seen: _Seen, weights: Array, points: Array
+def _misfits(
+    space: Space, seen: _Seen, inverse: Array, thetas: Array
 ) -> tuple[Array, Array]:
-    """Negative log posterior of each point, and its gradient."""
+    """Negative log posterior of each theta, (P,), and its gradient, sizes given."""
 
-    def loss(point: Array) -> Array:
-        theta, effects, noise = _unpack(space, point)
+    def loss(theta: Array) -> Array:
         residual = jnp.asarray(seen.logs) - _log_step(
             space, seen.rows, seen.where, theta
         )
-        own = noise[seen.where["software"]] / weights
-        matrix = mixed.covariance(seen.kernels, effects, own)
-        data = mixed.negative_log_density(matrix, residual)
-        return data + 0.5 * jnp.sum(point**2)
+        return 0.5 * (residual @ inverse @ residual + theta @ theta)
 
-    return jax.vmap(jax.value_and_grad(loss))(points)
-
-
-def _loss(
-    space: Space, seen: _Seen, weights: Array, point: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Negative log posterior of one point, and its gradient."""
-    values, grads = _losses(space, seen, weights, jnp.asarray(point)[None, :])
-    return float(values[0]), np.asarray(grads[0])
-
-
-@partial(jax.jit, static_argnames="space", compiler_options=QUICK)
-def _expected(space: Space, seen: _Seen, weights: Array, point: Array) -> Array:
-    """Curvature of the negative log posterior to be expected at a point, (n, n)."""
-
-    theta, effects, _ = _unpack(space, point)
-    first = space.size + len(mixed.EFFECTS)
-
-    def noise_of(rest: Array) -> Array:
-        noise = _unpack(space, jnp.concatenate([point[:first], rest]))[2]
-        return noise[seen.where["software"]] / weights
-
-    rest = point[first:]
-    matrix = mixed.covariance(seen.kernels, effects, noise_of(rest))
-    growing = 2.0 * mixed.SIZE_SPREAD * jnp.exp(2.0 * effects)
-    mean, other = expected_curvature(
-        matrix,
-        _slopes(space, seen.rows, seen.where, theta),
-        growing[:, None, None] * jnp.asarray(seen.kernels),
-        jax.jacfwd(noise_of)(rest).T,
-    )
-    return jax.scipy.linalg.block_diag(mean, other) + jnp.eye(len(point))
-
-
-def _information(
-    space: Space, seen: _Seen, weights: Array, point: np.ndarray
-) -> np.ndarray:
-    return np.asarray(_expected(space, seen, weights, jnp.asarray(point)))
+    return jax.vmap(jax.value_and_grad(loss))(thetas)
 
 
 def _fit(runs: tuple[Run, ...]) -> FittedTraining:
@@ -326,36 +287,38 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     seen = _Seen(
         rows=rows,
         where=where,
-        kernels=mixed.same(alike, alike),
+        alike=Alike(kernels=mixed.same(alike, alike), software=where["software"]),
         logs=np.log([float(run.step_s or 0.0) for run in runs]),
     )
-    size = space.size + len(mixed.EFFECTS) + 1 + len(space.softwares)
     weights = jnp.ones(len(runs))
-    point = minimise(
-        partial(_losses, space, seen, weights),
-        np.zeros((1, size)),
+    rest = np.zeros(len(mixed.EFFECTS) + 1 + len(space.softwares))
+    inverse = jnp.linalg.inv(covariance(seen.alike, weights, rest))
+    theta = minimise(
+        partial(_misfits, space, seen, inverse),
+        np.zeros((1, space.size)),
         lbfgs_steps=60,
         newton_steps=0,  # the scoring below takes over
     ).point
-    left, change = np.inf, np.inf
+    converged = False
     for _ in range(ROUNDS):
-        _, _, own, matrix, residual = _state(space, seen, weights, point)
-        heavier = _weights(matrix, residual, weights, own)
-        change = float(jnp.max(jnp.abs(jnp.log(heavier / weights))))
-        if change < SETTLED and left < TOLERANCE:
-            break
-        weights = heavier
-        point, left = scored(
-            partial(_loss, space, seen, weights),
-            partial(_information, space, seen, weights),
-            point,
-            steps=STEPS,
-            tolerance=TOLERANCE,
+        jacobian, residual = _linear(space, seen, theta)
+        linear = Linear(jacobian=jacobian, whole=residual + jacobian @ theta)
+        rest, short = learn_sizes(
+            seen.alike, weights, linear, rest, steps=STEPS, tolerance=TOLERANCE
         )
-    converged = change < SETTLED and left < TOLERANCE
-    theta, effects, _, matrix, residual = _state(space, seen, weights, point)
-    noise = _unpack(space, jnp.asarray(point))[2]
-    jacobian = _jacobian(space, rows, where, theta)
+        heavier = heavy_tails(seen.alike, weights, linear, rest)
+        change = float(jnp.max(jnp.abs(jnp.log(heavier / weights))))
+        weights = heavier
+        theta, left = _learn_theta(space, seen, weights, rest, theta)
+        converged = max(change / SETTLED, short / TOLERANCE, left / TOLERANCE) < 1.0
+        if converged:
+            break
+    jacobian, residual = _linear(space, seen, theta)
+    linear = Linear(jacobian=jacobian, whole=residual + jacobian @ theta)
+    effects, noise = average_sizes(seen.alike, weights, linear, rest)
+    matrix = mixed.covariance(
+        seen.alike.kernels, effects, noise[where["software"]] / weights
+    )
     precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
     return FittedTraining(
         space=space,
@@ -372,19 +335,26 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
     )
 
 
-def _state(
-    space: Space, seen: _Seen, weights: Array, point: np.ndarray
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Theta, effects, own noise, covariance and residual at a point."""
-    theta, effects, noise = _unpack(space, jnp.asarray(point))
-    residual = jnp.asarray(seen.logs) - _log_step(space, seen.rows, seen.where, theta)
-    own = noise[seen.where["software"]]
-    matrix = mixed.covariance(seen.kernels, effects, own / weights)
-    return theta, effects, own, matrix, residual
+def _linear(space: Space, seen: _Seen, theta: np.ndarray) -> tuple[Array, Array]:
+    """Jacobian of the log steps in theta, and the residual there."""
+    at = jnp.asarray(theta)
+    jacobian = _jacobian(space, seen.rows, seen.where, at)
+    residual = jnp.asarray(seen.logs) - _log_step(space, seen.rows, seen.where, at)
+    return jacobian, residual
 
 
-def _weights(matrix: Array, residual: Array, weights: Array, own: Array) -> Array:
-    """Weights of the noise that make it Student-t: small where it had to be large."""
-    noise = own / weights * jnp.linalg.solve(matrix, residual)
-    nu = mixed.DEGREES
-    return (nu + 1.0) / (nu + noise**2 / own)
+def _learn_theta(
+    space: Space, seen: _Seen, weights: Array, rest: np.ndarray, theta: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Move theta towards its best, sizes given; and how far it was from there."""
+    inverse = jnp.linalg.inv(covariance(seen.alike, weights, rest))
+
+    def value_and_grad(point: np.ndarray) -> tuple[float, np.ndarray]:
+        values, grads = _misfits(space, seen, inverse, jnp.asarray(point)[None, :])
+        return float(values[0]), np.asarray(grads[0])
+
+    def information(point: np.ndarray) -> np.ndarray:
+        jacobian = _jacobian(space, seen.rows, seen.where, jnp.asarray(point))
+        return np.asarray(jacobian.T @ inverse @ jacobian) + np.eye(space.size)
+
+    return scored(value_and_grad, information, theta, steps=STEPS, tolerance=TOLERANCE)

@@ -24,7 +24,6 @@ from fabricmodel.fitting.cases import QUICK
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import CountTable, count_table
 from fabricmodel.training.groups import Group, group, spanned
-from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.traffic import Traffic
 
 KINDS = ("inner_latency", "inner_bytes", "outer_latency", "outer_bytes")
@@ -141,7 +140,7 @@ def _once_each(
         Group(members=parts[0], uplinks=parts[1], crossing=parts[2]),
         unique[:, -1],
     )
-    launch = fabric.launch_s.get(collective, 0.0)
+    launch = jnp.asarray(fabric.launch_s.get(collective, 0.0))
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(fabric)):
         return _each_part(fabric, launch, *case)[back]
     priced = _parts(fabric, launch, *_filled(case, len(unique)))
@@ -225,7 +224,7 @@ def _filled(case: Any, rows: int) -> Any:
 
 def _each_part(
     fabric: Fabric,
-    launch: Numeric,
+    launch: Array,
     tables: CountTable,
     places: Group,
     sizes: np.ndarray | Array,
@@ -242,7 +241,7 @@ def _each_part(
         other = jnp.maximum(total - jnp.sum(parts) - launch, 0.0)
         return parts + jnp.stack([launch, other, 0.0 * launch, 0.0 * launch])
 
-    return jax.vmap(one)(tables, places, sizes)
+    return jax.vmap(one)(tables, places, jnp.asarray(sizes))
 
 
 _parts = jax.jit(_each_part, compiler_options=QUICK)

@@ -1,10 +1,9 @@
 """Fisher scoring: Newton's method with the expected curvature, for hundreds of numbers.
 
 Where first-order searches crawl along valleys of a posterior, the expected curvature of
-a normal likelihood (mean and covariance both learned) is exact enough to walk straight
-to the end, and needs first derivatives only:
-
-  theta: 1 + J' K^-1 J;  covariance: 1 + tr(K^-1 dK K^-1 dK') / 2;  nothing between them
+a normal likelihood is exact enough to walk straight to the end, and needs first
+derivatives only: 1 + J' K^-1 J of what moves its mean, 1 + tr(K^-1 dK K^-1 dK') / 2 of
+what moves its covariance.
 """
 
 from __future__ import annotations
@@ -68,23 +67,17 @@ def scored(
     return point, left
 
 
-def expected_curvature(
-    matrix: Array, jacobian: Array, shared: Array, own: Array
-) -> tuple[Array, Array]:
-    """Of the mean's numbers, (n, n), and of the covariance's, (k + h, k + h).
-
-    Without priors: J' K^-1 J, and tr(K^-1 dK K^-1 dK') / 2.
+def expected_curvature(matrix: Array, shared: Array, own: Array) -> Array:
+    """Of the numbers of a covariance, (k + h, k + h): tr(K^-1 dK K^-1 dK') / 2.
 
     Args:
       matrix: (R, R) covariance of the rows.
-      jacobian: (R, n) slopes of their means.
       shared: (k, R, R) slopes of the covariance by what rows share.
       own: (h, R) slopes of its diagonal by what each has of its own.
     """
     inverse = jnp.linalg.inv(matrix)
-    mean = jacobian.T @ inverse @ jacobian
     turned = jnp.einsum("ij,kjl->kil", inverse, shared)
     both = jnp.einsum("kij,lji->kl", turned, turned)
     mixed = jnp.einsum("kij,ji,hi->kh", turned, inverse, own)
     alone = own @ inverse**2 @ own.T
-    return mean, 0.5 * jnp.block([[both, mixed], [mixed.T, alone]])
+    return 0.5 * jnp.block([[both, mixed], [mixed.T, alone]])
