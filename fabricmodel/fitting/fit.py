@@ -83,12 +83,13 @@ def fit(
         cov, residual, _ = laplace(slope, solution.point, batch=STARTS)
         theta, extra = split(solution.point, known, count)
         fitted = concrete(known.apply(fabric, theta))
-        chosen = _slopes_as_chosen(fitted, known, theta, found.data, extra)
+        at, extra = np.asarray(theta), np.asarray(extra)
+        chosen = _slopes_as_chosen(fitted, known, at, found.data, extra)
     n = len(known.names)
     return FittedModel(
         fabric=fitted,
         parameters=known,
-        theta=np.asarray(theta),
+        theta=at,
         covariance=cov[:n, :n],
         discrepancy=missed,
         beliefs=beliefs,
@@ -104,9 +105,7 @@ def fit(
         },
         repeat_sd=found.repeat_sd,
         ratios=ratios(times),
-        series_launch_s=dict(
-            zip(found.series, np.asarray(extra).tolist(), strict=True)
-        ),
+        series_launch_s=dict(zip(found.series, extra.tolist(), strict=True)),
         seen=Seen(
             rows=len(times),
             ranks=(float(times.ranks.min()), float(times.ranks.max())),
@@ -121,7 +120,7 @@ def fit(
 def _slopes_as_chosen(
     fitted: Fabric, known: Parameters, theta: np.ndarray, data: Data, extra: np.ndarray
 ) -> np.ndarray:
-    """Slopes of the log times of all rows by the prices, (rows, n), as predictions have.
+    """Slopes of the log times of all rows by the prices, (rows, n), as of predictions.
 
     The choices count as made: where a measurement lies on a switch from one algorithm
     to another, the slope of the choice itself knows no bounds.
@@ -129,7 +128,7 @@ def _slopes_as_chosen(
     found = []
     for rows, owners in zip(data.rows, data.series, strict=True):
         time, _, slopes, _ = explain(fitted, known, theta, (), rows)
-        whole = np.asarray(time) + np.asarray(extra)[np.asarray(owners)]
+        whole = np.asarray(time) + extra[np.asarray(owners)]
         found.append(np.asarray(slopes) * (np.asarray(time) / whole)[:, None])
     return np.concatenate(found)
 
