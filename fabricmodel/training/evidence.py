@@ -121,27 +121,6 @@ def _evidence(
     return *jax.value_and_grad(loss)(rest), curvature + jnp.eye(len(rest))
 
 
-def average_sizes(
-    alike: Alike, weights: Array, linear: Linear, rest: np.ndarray
-) -> tuple[Array, Array]:
-    """Sizes as root mean squares over what is probable, in the form of ``sizes``.
-
-    A size learned from few groups is unsure, and a covariance averaged over it is
-    larger than the most probable one: log-normal, E[s^2] = s^2 exp(2 var(log s)).
-    """
-
-    def logs(rest: Array) -> Array:
-        effects, noise = sizes(rest)
-        return jnp.concatenate([effects, 0.5 * jnp.log(noise)])
-
-    point = jnp.asarray(rest)
-    spread = jnp.linalg.inv(_evidence(alike, weights, linear, point)[2])
-    slopes = jax.jacfwd(logs)(point)
-    mean = logs(point) + jnp.einsum("ki,ij,kj->k", slopes, spread, slopes)
-    effects, noise = jnp.split(mean, [len(mixed.EFFECTS)])
-    return effects, jnp.exp(2.0 * noise)
-
-
 def heavy_tails(
     alike: Alike, weights: Array, linear: Linear, rest: np.ndarray
 ) -> Array:

@@ -22,10 +22,10 @@ from fabricmodel.training.beliefs import Space, columns, habits_at
 from fabricmodel.training.evidence import (
     Alike,
     Linear,
-    average_sizes,
     covariance,
     heavy_tails,
     learn_sizes,
+    sizes,
 )
 from fabricmodel.training.pricing import padded
 from fabricmodel.training.runs import Run
@@ -69,8 +69,7 @@ class FittedTraining:
     Attributes:
       space, theta: the parameter vector and what its parts are.
       spread: (n, n) covariance of theta.
-      sizes: log size of each shared effect, in the order of ``mixed.EFFECTS``, as a
-        mean square over what is probable.
+      sizes: log size of each shared effect, in the order of ``mixed.EFFECTS``.
       noise: variance of a run's noise, by software, and last of one never seen.
       seen: the rows of the fit; weights: of their noise; residual: of log time.
       inflation: by how much intervals are widened (or narrowed) so that larger scales
@@ -313,12 +312,9 @@ def _fit(runs: tuple[Run, ...]) -> FittedTraining:
         converged = max(change / SETTLED, short / TOLERANCE, left / TOLERANCE) < 1.0
         if converged:
             break
+    effects, noise = sizes(rest)
+    matrix = covariance(seen.alike, weights, rest)
     jacobian, residual = _linear(space, seen, theta)
-    linear = Linear(jacobian=jacobian, whole=residual + jacobian @ theta)
-    effects, noise = average_sizes(seen.alike, weights, linear, rest)
-    matrix = mixed.covariance(
-        seen.alike.kernels, effects, noise[where["software"]] / weights
-    )
     precision = jnp.eye(space.size) + jacobian.T @ jnp.linalg.solve(matrix, jacobian)
     return FittedTraining(
         space=space,
