@@ -14,15 +14,12 @@ second step of Lindstrom and Bates' alternation for nonlinear mixed-effects mode
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from fabricmodel._pytree import pytree
-from fabricmodel.fitting.cases import QUICK
 from fabricmodel.training import mixed
 from fabricmodel.training.scoring import expected_curvature, scored
 
@@ -97,7 +94,7 @@ def learn_sizes(
     return scored(value_and_grad, information, rest, steps=steps, tolerance=tolerance)
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@jax.jit
 def _evidence(
     alike: Alike, weights: Array, linear: Linear, rest: Array
 ) -> tuple[Array, Array, Array]:

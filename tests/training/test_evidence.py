@@ -15,7 +15,7 @@ from fabricmodel.training.evidence import (
     sizes,
 )
 
-ROWS, HABITS, NOISE = 240, 80, 0.03
+ROWS, HABITS, NOISE = 200, 60, 0.03
 
 
 @pytest.fixture(scope="module")
