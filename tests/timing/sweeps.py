@@ -26,8 +26,7 @@ STRUCTURES = {
     "cluster": ("generic-cluster",),
     "ring": ("trn2-flat-ring",),
     "torus": ("trn2-torus-3d",),
-    "switch": ("generic-node",),
-    "network": ("generic-network",),
+    "switch": ("generic-node", "generic-network"),
     "six sides": ("generic-torus",),
 }
 COSTLY = {  # these alone, there

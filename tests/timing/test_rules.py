@@ -67,20 +67,28 @@ def test_a_rule_of_one_collective_leaves_the_others_alone():
         assert (got == pytest.approx(want)) is same
 
 
+def flat(above: float | None) -> Fabric:
+    rule = Factors()
+    if above is not None:
+        rule = Factors(names=("net.ring.above_bytes",), values=(above,))
+    net = dataclasses.replace(NET, members=1.0, capacity=1.0, uplinks=0.0)
+    return Fabric(name="", levels=(net,), factors=rule)
+
+
 def test_a_forced_algorithm_has_no_rule():
     sizes, ranks = np.array([1e3, 1e6]), np.array([32.0, 32.0])
     for name in ("ring", "bruck"):
-        forced = [name, name]
-        asked = [cases(x, "all_gather", sizes, ranks, None, forced) for x in (RULED,)]
-        free = cluster("staged", "flat_ring", above=None)
-        plain = cases(free, "all_gather", sizes, ranks, None, forced)
-        got, want = seconds(RULED, asked[0]), seconds(free, plain)
-        np.testing.assert_allclose(got, want, rtol=1e-6)
+        got, want = (
+            [float(x) for x in seconds(fabric, rows)]
+            for fabric in (flat(ABOVE), flat(None))
+            for rows in [cases(fabric, "all_gather", sizes, ranks, None, [name] * 2)]
+        )
+        assert got == pytest.approx(want)
 
 
 def test_the_switch_is_where_the_rule_says():
-    net = Factors(names=("net.ring.above_bytes",), values=(ABOVE,))
-    fabric = Fabric(name="", levels=(NET,), factors=net)
+    level = dataclasses.replace(NET, uplinks=0.0)
+    fabric = dataclasses.replace(flat(ABOVE), levels=(level,))
     found = [x for x in switches(fabric, "all_gather") if x.above == "ring"]
     assert len(found) == 1
     assert found[0].size_bytes == pytest.approx(ABOVE, rel=0.05)
@@ -88,23 +96,20 @@ def test_the_switch_is_where_the_rule_says():
 
 def test_a_fit_finds_the_size():
     """Sizes in octaves tell it to within the gap between the two that they lie in."""
-    spread = {"flat.flat_ring.above_bytes": 1.4}
-    truth = cluster("staged", "flat_ring", above=3e5)
-    believed = dataclasses.replace(
-        cluster("staged", "flat_ring", above=8e4), spread=spread
-    )
+    truth = flat(3e5)
+    believed = dataclasses.replace(flat(8e4), spread={"net.ring.above_bytes": 1.4})
     sizes = 2.0 ** np.arange(10, 25)
     rows = []
-    for nodes in (2.0, 4.0, 8.0):
-        levels = (NODE, dataclasses.replace(NET, members=nodes))
-        here = dataclasses.replace(truth, levels=levels)
+    for ranks in (8.0, 16.0, 32.0):
+        level = dataclasses.replace(NET, uplinks=0.0, members=ranks)
+        here = dataclasses.replace(truth, levels=(level,))
         times = np.asarray(collective_time(here, "all_gather", sizes))
         rows += [
-            {"ranks": int(4 * nodes), "ranks_per_node": 4, "collective": "all_gather",
-             "size_bytes": s, "time_us": 1e6 * t}
+            {"ranks": int(ranks), "collective": "all_gather", "size_bytes": s,
+             "time_us": 1e6 * t}
             for s, t in zip(sizes, times, strict=True)
         ]  # fmt: skip
     model = fit(believed, Measurements.from_records(rows))
-    far = model.predict("all_gather", sizes, 256.0, ranks_per_node=4).median_s
+    far = model.predict("all_gather", sizes, 256.0).median_s
     step = sizes[np.argmax(np.diff(np.log(far))) + 1]
     assert step == pytest.approx(2.0**19)
