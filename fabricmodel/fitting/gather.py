@@ -21,11 +21,7 @@ from fabricmodel.fitting.discrepancy import (
 from fabricmodel.fitting.objective import Data, Documented
 from fabricmodel.fitting.questions import measured
 from fabricmodel.measurements import Measurements
-
-_SAME = (
-    "series", "ranks", "ranks_per_node", "topology_shape", "collective", "algorithm",
-    "size_bytes",
-)  # fmt: skip
+from fabricmodel.measurements.table import SAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,8 +155,8 @@ def medians(times: Measurements) -> Measurements:
     >>> medians(table).time_s
     array([6.e-06])
     """
-    frame = times.frame.group_by(_SAME, maintain_order=True).agg(
-        pl.col("time_us").median(), pl.exclude("time_us", *_SAME).first()
+    frame = times.frame.group_by(SAME, maintain_order=True).agg(
+        pl.col("time_us").median(), pl.exclude("time_us", *SAME).first()
     )
     return dataclasses.replace(times, frame=frame.select(times.frame.columns))
 
@@ -177,8 +173,8 @@ def repeat_spread(times: Measurements) -> dict[str, float]:
     >>> {name: round(sd, 2) for name, sd in repeat_spread(table).items()}
     {'': 0.33}
     """
-    log, count = pl.col("time_us").log(), pl.len().over(_SAME)
-    off = (log - log.median().over(_SAME)).abs() * (count / (count - 1)).sqrt()
+    log, count = pl.col("time_us").log(), pl.len().over(SAME)
+    off = (log - log.median().over(SAME)).abs() * (count / (count - 1)).sqrt()
     spread = times.frame.select("series", off=pl.when(count > 1).then(off))
     found = spread.group_by("series").agg(pl.col("off").median() * 1.4826)
     return {name: sd or 0.0 for name, sd in found.iter_rows()}

@@ -22,6 +22,7 @@ import polars as pl
 from fabricmodel.errors import FabricError
 from fabricmodel.fitting.prediction import student_quantile
 from fabricmodel.measurements import Measurements
+from fabricmodel.measurements.table import SAME
 
 STATISTICS = ("median", "best", "p90")
 
@@ -39,10 +40,6 @@ _FEWEST = 8  # rows in which a slope is looked for
 _GAIN = 0.05  # share of the error left out that a slope must save
 _T90 = student_quantile(0.95)  # the scale of an interval of 90 %
 _ROUNDS = 30  # of reweighting, to least absolute deviations
-_SAME = (
-    "series", "ranks", "ranks_per_node", "topology_shape", "collective", "algorithm",
-    "size_bytes",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,7 +158,7 @@ def _told(times: Measurements, statistic: str) -> pl.DataFrame:
     stated = frame.filter(pl.col(column).is_finite() & (pl.col(column) > 0))
     repeated = (
         frame.filter(pl.col(column).is_null())
-        .group_by(_SAME, maintain_order=True)
+        .group_by(SAME, maintain_order=True)
         .agg(quantile.alias(column), pl.col("time_us").median(), pl.len().alias("n"))
         .filter(pl.col("n") >= _REPEATS)
     )

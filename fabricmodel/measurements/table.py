@@ -38,6 +38,12 @@ SCHEMA: dict[str, type[pl.Float64] | type[pl.String]] = {
 }
 COLUMNS = tuple(SCHEMA)
 NUMBERS = tuple(name for name, kind in SCHEMA.items() if kind == pl.Float64)
+SAME = (
+    "series", "ranks", "ranks_per_node", "topology_shape", "collective", "algorithm",
+    "size_bytes",
+)  # fmt: skip
+"""Columns in which the repeats of one measurement agree."""
+
 REQUIRED = ("ranks", "collective", "size_bytes", "time_us")
 TEXT_LIMIT = 120
 
