@@ -44,7 +44,8 @@ class Question:
 def comparison(fit: Fit, trainium: bool) -> list[Question]:
     """List the fabrics to put side by side, the measured one's cluster first."""
     own = fit.model.fabric
-    cluster = cluster_of(own)
+    ultra = fm.load_fabric("trn2-ultracluster")  # of the shipped Trainium2 table
+    cluster = ultra if trainium else cluster_of(own)
     model = fit.model if cluster.name == own.name else fit.model.on(cluster)
     per_chip = ranks_per_chip(cluster)
     found = [Question(label=_title(cluster), model=model, chip_ranks=per_chip)]

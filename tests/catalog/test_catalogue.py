@@ -192,8 +192,9 @@ def test_a_full_unit_is_one_of_its_cluster():
             assert [x.name for x in grown.levels[:-1]] == [x.name for x in alone.levels]
             ranks = math.prod(level.members for level in grown.levels)
             assert 1.0 <= ranks / chips / load_entry(name).ranks_per_chip < 1.02
-    with pytest.raises(FabricError, match=r"exceed mi250x-node.*'xgmi' is full at 8"):
-        load_fabric("mi250x-node", chips=8)
+    assert load_fabric("mi250x-node", chips=37_888).name == "frontier"
+    with pytest.raises(FabricError, match=r"exceed frontier.*'global' is full at 74"):
+        load_fabric("mi250x-node", chips=37_892)
 
 
 def test_in_network_reduction_stays_inside_its_domain():
