@@ -201,7 +201,7 @@ def load_chip(name: str | os.PathLike[str]) -> Chip:
     >>> f"{trn2.peak_flops['bf16']:.3g} FLOP/s, {trn2.memory_Bps:.2g} B/s"
     '6.67e+14 FLOP/s, 2.9e+12 B/s'
     >>> [price.kind for price in trn2.prices]
-    ['capacity_block', 'spot']
+    ['capacity_block', 'spot', 'spot']
     """
     chips, aliases = _catalogue()
     if isinstance(name, str):

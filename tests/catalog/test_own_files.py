@@ -7,6 +7,7 @@ import math
 import pathlib
 import re
 import tomllib
+from typing import Any
 
 import pytest
 
@@ -280,8 +281,8 @@ def test_whatever_stands_in_a_wrong_place_is_one_error(tmp_path, text, load):
     good, refused = tomllib.loads(text), 0
     for path in paths(good):
         for wrong in (7, "word", "", True, [1], ["a"], {"x": 1}):
-            bad = copy.deepcopy(good)
-            place = functools.reduce(lambda node, key: node[key], path[:-1], bad)
+            bad: Any = copy.deepcopy(good)
+            place: Any = functools.reduce(lambda node, key: node[key], path[:-1], bad)
             place[path[-1]] = wrong
             lines = (f"{json.dumps(key)} = {toml(each)}" for key, each in bad.items())
             try:
