@@ -82,6 +82,8 @@ DISAGREEMENTS = [
     ("tpu-v6e", "peak_flops.fp8", 918e12, 1836e12),
     ("trn2", "peak_flops.fp8", 1299e12, 1300e12),
     ("b200", "memory_bytes", 180e9, 192e9),
+    ("b200", "memory_Bps", 8e12, 9e12),
+    ("trn1", "memory_Bps", 820e9, 13_120 / 16 * 2**30),
     ("mi355x", "peak_flops.bf16", 2300e12, 2500e12),
     ("gaudi3", "peak_flops.bf16", 1677e12, 1835e12),
     ("tpu-v3", "peak_flops.bf16", 123e12, 140e12),

@@ -329,7 +329,7 @@ def test_own_price_of_a_chip_of_the_catalogue(tmp_path):
 def test_the_examples_of_the_page_load(tmp_path):
     page = pathlib.Path(__file__).parents[2] / "docs" / "catalogue.md"
     blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    fabric_text, chip_text = blocks
+    fabric_text, chip_text, extending = blocks
     path = write(tmp_path, fabric_text)
     fabric = load_fabric(path, chips=10_000)
     assert [level.members for level in fabric.levels] == [8.0, 125.0, 10.0]
@@ -338,3 +338,4 @@ def test_the_examples_of_the_page_load(tmp_path):
     chip = load_chip(write(tmp_path, chip_text))
     assert chip.roof_flops("bf16") == 640e12
     assert chip.prices[0].usd_per_hour == 2.5
+    assert load_chip(write(tmp_path, extending)).unknown == ("matrix_flops",)
