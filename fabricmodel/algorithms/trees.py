@@ -17,6 +17,7 @@ from fabricmodel.algorithms.flat import (
     counted,
     double_tree_reduced,
     double_tree_volume,
+    lanes_of,
     ranks_of,
 )
 
@@ -55,9 +56,19 @@ def _knomial_rounds(dims: Sequence[Dim], radix: int) -> Numeric:
 
 
 def linear_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Linear: the root posts the whole vector to everyone, (N - 1) S bytes."""
+    """Linear: the root posts the whole vector to everyone, (N - 1) S bytes.
+
+    In a clique over N - 1 links.
+    """
     n = ranks_of(dims)
-    return counted(dims, size_bytes, rounds=1.0, messages=n - 2.0, volume=n - 1.0)
+    return counted(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=n - 2.0,
+        volume=n - 1.0,
+        lanes=lanes_of(dims),
+    )
 
 
 def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -69,6 +80,7 @@ def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         rounds=1.0,
         messages=n - 2.0,
         volume=n - 1.0,
+        lanes=lanes_of(dims),
         reduced=n - 1.0,
     )
 
@@ -76,7 +88,8 @@ def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def binary_tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binary tree, pipelined: ceil(log2 N) rounds fill it, 2 S leave an inner rank.
 
-    Up to three ranks make a chain, in which S does.
+    Up to three ranks make a chain, in which S does; in a clique each child has a link
+    of its own, and S goes over it.
     Source: Chan, Heimlich, Purkayastha and van de Geijn (2007).
     """
     n = ranks_of(dims)
@@ -84,7 +97,7 @@ def binary_tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         dims,
         size_bytes,
         rounds=log2_ceil(n),
-        volume=_children(n),
+        volume=1.0 if dims[0].kind == "clique" else _children(n),
         phases=1.0,
         flow="segmented",
     )
@@ -97,7 +110,7 @@ def binary_tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         dims,
         size_bytes,
         rounds=log2_ceil(n),
-        volume=_children(n),
+        volume=1.0 if dims[0].kind == "clique" else _children(n),
         phases=1.0,
         reduced=_children(n),
         flow="segmented",

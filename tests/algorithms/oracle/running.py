@@ -33,6 +33,8 @@ class Tally:
     Attributes:
       rounds: rounds that used the dimension.
       hops: links crossed beyond the first, the longest message of every round.
+      path: links crossed beyond the first over all dimensions, the longest message of
+        every round.
       messages: sent beyond the first, by the busiest rank of every round.
       bytes: through the busiest link of every round, added up.
       stream: through the busiest link over all rounds.
@@ -41,6 +43,7 @@ class Tally:
 
     rounds: Counter[int] = field(default_factory=Counter)
     hops: Counter[int] = field(default_factory=Counter)
+    path: int = 0
     messages: int = 0
     bytes: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     stream: dict[int, float] = field(default_factory=lambda: defaultdict(float))
@@ -66,6 +69,7 @@ def run(network: Network, rounds: Rounds, state: State, block: float) -> Tally:
         payloads = [[state[m.source][b] for b in m.blocks] for m in messages]
         now: dict[Any, float] = defaultdict(float)
         hops: Counter[int] = Counter()
+        longest = 0
         for message, payload in zip(messages, payloads, strict=True):
             size = len(payload) * block
             here = state[message.target]
@@ -84,6 +88,8 @@ def run(network: Network, rounds: Rounds, state: State, block: float) -> Tally:
                     data = network.graph.edges[link]
                     crossed[data["dim"]] += data.get("hop", 1)
                 hops |= crossed
+                longest = max(longest, sum(crossed.values()))
+        tally.path += max(longest - 1, 0)
         for dim in hops:
             tally.rounds[dim] += 1
             tally.hops[dim] += hops[dim] - 1

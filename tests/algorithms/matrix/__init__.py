@@ -1,0 +1,1 @@
+"""The whole registry against the executing oracle: every algorithm, every shape."""
