@@ -8,6 +8,7 @@ and tallies what each link carried. Sizes are in units of the size of the collec
 
 from oracle.networks import (
     Network,
+    Path,
     Rank,
     chips,
     clique,
@@ -15,6 +16,7 @@ from oracle.networks import (
     switch,
     switch_tree,
     torus,
+    torus_route,
 )
 from oracle.running import (
     Block,
@@ -54,6 +56,7 @@ __all__ = [
     "Held",
     "Message",
     "Network",
+    "Path",
     "Rank",
     "Rounds",
     "State",
@@ -85,5 +88,6 @@ __all__ = [
     "switch_tree",
     "together",
     "torus",
+    "torus_route",
     "tree_rounds",
 ]

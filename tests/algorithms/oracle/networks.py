@@ -102,24 +102,34 @@ def torus(sides: Sequence[int], wrap: Sequence[bool]) -> Network:
                     graph.add_edge(place, _moved(place, dim, there), dim=dim)
 
     def route(source: Rank, target: Rank) -> list[Path]:
-        paths: list[Path] = [(1.0, [])]
-        here = source
-        for dim, n in enumerate(sides):
-            ways = _ways(source[dim], target[dim], n, wrap[dim])
-            legs = []
-            for step, length in ways:
-                stops = [
-                    _moved(here, dim, (source[dim] + step * i) % n)
-                    for i in range(length + 1)
-                ]
-                legs.append(list(itertools.pairwise(stops)))
-            here = _moved(here, dim, target[dim])
-            paths = [
-                (part / len(legs), links + leg) for part, links in paths for leg in legs
-            ]
-        return paths
+        return torus_route(sides, wrap, source, target, range(len(sides)))
 
     return Network(graph, list(places), route)
+
+
+def torus_route(
+    sides: Sequence[int],
+    wrap: Sequence[bool],
+    source: Rank,
+    target: Rank,
+    order: Sequence[int],
+) -> list[Path]:
+    """Return a minimal route, one dimension after the other in an order; ties part."""
+    paths: list[Path] = [(1.0, [])]
+    here = source
+    for dim in order:
+        legs, n = [], sides[dim]
+        for step, length in _ways(source[dim], target[dim], n, wrap[dim]):
+            stops = [
+                _moved(here, dim, (source[dim] + step * i) % n)
+                for i in range(length + 1)
+            ]
+            legs.append(list(itertools.pairwise(stops)))
+        here = _moved(here, dim, target[dim])
+        paths = [
+            (part / len(legs), links + leg) for part, links in paths for leg in legs
+        ]
+    return paths
 
 
 def _moved(place: tuple[int, ...], dim: int, there: int) -> tuple[int, ...]:

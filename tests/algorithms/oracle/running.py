@@ -38,6 +38,7 @@ class Tally:
       messages: sent beyond the first, by the busiest rank of every round.
       bytes: through the busiest link of every round, added up.
       stream: through the busiest link over all rounds.
+      links: what each link carried over all rounds.
       reduced: by the busiest rank; what a switch adds up is not counted.
     """
 
@@ -46,6 +47,7 @@ class Tally:
     path: int = 0
     messages: int = 0
     bytes: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    links: dict[Any, float] = field(default_factory=lambda: defaultdict(float))
     stream: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     reduced: float = 0.0
     sent: float = 0.0
@@ -61,7 +63,7 @@ def run(network: Network, rounds: Rounds, state: State, block: float) -> Tally:
       AssertionError: if a contribution is added twice.
     """
     tally = Tally()
-    load: dict[Any, float] = defaultdict(float)
+    load = tally.links
     reduced: dict[Rank, float] = defaultdict(float)
     sent: dict[Rank, float] = defaultdict(float)
     received: dict[Rank, float] = defaultdict(float)
