@@ -292,15 +292,12 @@ def _at(rank: oracle.Rank, dim: int, there: int) -> tuple[int, ...]:
     return (*rank[:dim], there, *rank[dim + 1 :])
 
 
-def tree(collective: str, name: str, shape: Shape) -> Seen | None:
-    """Every side in turn, from a corner; both ways round a ring."""
-    del name
-    net, depth = network(shape), len(shape[0])
-    root = net.ranks[0]
+def tree_steps(sides: Sequence[int], wrap: Sequence[bool]) -> oracle.Rounds:
+    """A broadcast along every side in turn, from a corner; both ways round a ring."""
     rounds: oracle.Rounds = []
-    reached = [root]
-    for dim, n in enumerate(shape[0]):
-        whole = shape[1][dim] and n > 2
+    reached: list[oracle.Rank] = [(0,) * len(sides)]
+    for dim, n in enumerate(sides):
+        whole = wrap[dim] and n > 2
         ups, downs = (n // 2, (n - 1) // 2) if whole else (n - 1, 0)
         rounds += [
             [
@@ -313,6 +310,14 @@ def tree(collective: str, name: str, shape: Shape) -> Seen | None:
             for t in range(ups)
         ]
         reached = [_at(r, dim, i) for r in reached for i in range(n)]
+    return rounds
+
+
+def tree(collective: str, name: str, shape: Shape) -> Seen | None:
+    """Every side in turn, from a corner; both ways round a ring."""
+    del name
+    net, depth = network(shape), len(shape[0])
+    root, rounds = net.ranks[0], tree_steps(*shape)
     if collective == "broadcast":
         state: oracle.State = {r: {} for r in net.ranks}
         state[root] = {0: 1}

@@ -164,8 +164,10 @@ def chips(ranks: int, sides: Sequence[int], wrap: Sequence[bool]) -> Network:
             graph.add_edge((chip, "memory"), (chip, i), dim=0, hop=0)
 
     def route(source: Rank, target: Rank) -> list[Path]:
+        memory = (source[0], "memory")
+        if source == memory:  # a rank reads from the memory of its chip
+            return [(1.0, [(source, target)])]
         if source[0] == target[0]:
-            memory = (source[0], "memory")
             return [(1.0, [(source, memory), (memory, target)])]
         return outside.route(source[0], target[0])
 
