@@ -22,7 +22,7 @@ from fabricmodel.algorithms.counts import (
     product,
     share,
 )
-from fabricmodel.algorithms.flat import double_tree_volume
+from fabricmodel.algorithms.flat import double_tree_reduced, double_tree_volume
 
 # Ranks outside / inside a domain decide how much of S a stage handles.
 _STAGE_SIZE = {
@@ -105,7 +105,9 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
     Up and down, 2 (n - 1) rounds along the chain of the innermost level and
     2 ceil(log2 n) over each one outside it. A member in the middle of a chain, and a
     unit, which is an inner node of one tree and a leaf of the other, sends 2 S bytes;
-    where there are only two of them each sends S, and a unit of three 3/2 S.
+    where there are only two of them each sends S, and a unit of three 3/2 S. The rank
+    at the head of a chain adds what comes along it, S, and what comes from the children
+    of its unit, S more where it has two in a tree.
     Source: NCCL's double binary tree (Jeaugey, 2019).
     """
     del collective
@@ -121,8 +123,11 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
                 bytes=sent * active(dim) * size_bytes * _links_shared(dim),
             )
         )
-    some = xp.where(product(dims) > 1, 1.0, 0.0)
-    reduced = some * size_bytes
+    inner, *outer = dims if len(dims) > 1 else (Dim(), *dims)
+    added = active(inner) + sum(
+        (double_tree_reduced(dim.members) for dim in outer), xp.zeros(())
+    )
+    reduced = added * size_bytes
     return (Counts(levels=tuple(levels), reduced_bytes=reduced, flow="segmented"),)
 
 

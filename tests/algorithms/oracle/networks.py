@@ -59,17 +59,36 @@ def nodes_of_switches(nodes: int, ranks: int) -> Network:
 
     A rank is (node, index); the switch of a node is (node, "hub").
     """
-    graph = nx.DiGraph()
-    for node in range(nodes):
-        for i in range(ranks):
-            for crossbar, dim in (((node, "hub"), 0), ("net", 1)):
-                graph.add_edge((node, i), crossbar, dim=dim)
-                graph.add_edge(crossbar, (node, i), dim=dim, hop=0)
+    net = nodes_of_adapters(nodes, ranks, ranks)
 
     def route(source: Rank, target: Rank) -> list[Path]:
         if source[0] == target[0]:
+            return net.route(source, target)
+        there, k = (target[0], "adapter", source[1]), source[1]
+        return [(1.0, [((source[0], "adapter", k), "net"), ("net", there)])]
+
+    return Network(net.graph, net.ranks, route)
+
+
+def nodes_of_adapters(nodes: int, ranks: int, adapters: int) -> Network:
+    """Join the ranks of a node by a switch (dimension 0), its adapters to a net (1).
+
+    A rank is (node, index), the switch of a node (node, "hub"), an adapter (node,
+    "adapter", index). Routes are those inside a node.
+    """
+    graph = nx.DiGraph()
+    for node in range(nodes):
+        ports = [((node, i), (node, "hub"), 0) for i in range(ranks)]
+        ports += [((node, "adapter", k), "net", 1) for k in range(adapters)]
+        for port, crossbar, dim in ports:
+            graph.add_edge(port, crossbar, dim=dim)
+            graph.add_edge(crossbar, port, dim=dim, hop=0)
+
+    def route(source: Rank, target: Rank) -> list[Path]:
+        hub = (source[0], "hub")
+        if hub in (source, target):
             return [(1.0, [(source, target)])]
-        return [(1.0, [(source, "net"), ("net", target)])]
+        return [(1.0, [(source, hub), (hub, target)])]
 
     members = [(node, i) for node in range(nodes) for i in range(ranks)]
     return Network(graph, members, route)

@@ -39,6 +39,7 @@ class Tally:
       bytes: through the busiest link of every round, added up.
       stream: through the busiest link over all rounds.
       links: what each link carried over all rounds.
+      adds: what each rank added up.
       reduced: by the busiest rank; what a switch adds up is not counted.
     """
 
@@ -49,6 +50,7 @@ class Tally:
     bytes: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     links: dict[Any, float] = field(default_factory=lambda: defaultdict(float))
     stream: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    adds: dict[Rank, float] = field(default_factory=lambda: defaultdict(float))
     reduced: float = 0.0
     sent: float = 0.0
     received: float = 0.0
@@ -64,7 +66,7 @@ def run(network: Network, rounds: Rounds, state: State, block: float) -> Tally:
     """
     tally = Tally()
     load = tally.links
-    reduced: dict[Rank, float] = defaultdict(float)
+    reduced = tally.adds
     sent: dict[Rank, float] = defaultdict(float)
     received: dict[Rank, float] = defaultdict(float)
     for messages in rounds:
