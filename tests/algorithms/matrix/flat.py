@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
 import oracle
 import oracle.more_schedules as more
-from matrix.record import Family, Seen, seen
 
 from fabricmodel.algorithms.counts import Dim
+from matrix.record import Family, Seen, seen
 
 Shape = tuple[str, int]
 SHAPES: list[Shape] = [(kind, n) for n in range(1, 25) for kind in ("switch", "clique")]
@@ -52,7 +53,7 @@ GATHERS: dict[str, Callable[[int], oracle.Rounds | None]] = {
 
 
 def rings(name: str, shape: Shape) -> list[list[int]]:
-    """One ring, or two of opposite sense, on a switch; in a clique as many as counted."""
+    """One ring, or two of opposite sense; in a clique as many as are counted."""
     kind, n = shape
     up = list(range(n))
     if kind == "clique":
@@ -88,7 +89,7 @@ def gathers(collective: str, name: str, shape: Shape) -> Seen | None:
         state = oracle.own(ranks, held)
         found.append(oracle.run(network(shape), rounds, state, block))
         oracle.check_gathered(state, ranks, held)
-    parts = [seen(tally, 1) for tally in found]
+    parts = [seen(tally, 1, messages=True) for tally in found]
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
@@ -108,7 +109,7 @@ def folded(collective: str, name: str, shape: Shape) -> Seen | None:
         state = oracle.partial(ranks, ranks)
         tally = oracle.run(network(shape), more.folded_halving(n), state, 1 / n)
         oracle.check_reduced(state, ranks, _one(n))
-        return seen(tally, 1)
+        return seen(tally, 1, messages=True)
     axes, power = range(n.bit_length() - 1), 1 << n.bit_length() - 1
 
     def exchange(kept: list) -> oracle.Rounds:
@@ -122,7 +123,11 @@ def folded(collective: str, name: str, shape: Shape) -> Seen | None:
         return oracle.dual(rounds) + rounds
 
     blocks = 1 if name == "recursive_doubling" else power
-    return seen(_sums(shape, oracle.folded(n, exchange, range(blocks)), blocks), 1)
+    return seen(
+        _sums(shape, oracle.folded(n, exchange, range(blocks)), blocks),
+        1,
+        messages=True,
+    )
 
 
 def one_shot(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -130,7 +135,7 @@ def one_shot(collective: str, name: str, shape: Shape) -> Seen | None:
     _, n = shape
     pairs = [(a, b) for a in range(n) for b in range(n) if a != b]
     rounds = [[oracle.Message(a, b, [0], add=True) for a, b in pairs]]
-    return seen(_sums(shape, rounds if pairs else [], 1), 1)
+    return seen(_sums(shape, rounds if pairs else [], 1), 1, messages=True)
 
 
 def double_tree(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -157,7 +162,7 @@ def exchanges(collective: str, name: str, shape: Shape) -> Seen | None:
     tally = oracle.run(network(shape), EXCHANGES[name](n), state, 1 / n)
     for rank in range(n):
         assert all(state[rank][s, rank] == 1 << s for s in range(n))
-    return seen(tally, 1)
+    return seen(tally, 1, messages=True)
 
 
 def _tree(name: str, n: int) -> tuple[oracle.Rounds, int, bool]:
@@ -188,7 +193,12 @@ def rooted(collective: str, name: str, shape: Shape) -> Seen | None:
     if name in ("scatter_all_gather", "reduce_scatter_gather"):
         return _in_parts(collective, shape)
     rounds, blocks, stream = _tree(name, n)
-    return seen(_carried(collective, shape, rounds, blocks), 1, stream=stream)
+    return seen(
+        _carried(collective, shape, rounds, blocks),
+        1,
+        stream=stream,
+        messages=not stream,
+    )
 
 
 def _carried(
@@ -197,7 +207,7 @@ def _carried(
     _, n = shape
     if collective == "broadcast":
         state: oracle.State = {r: {} for r in range(n)}
-        state[0] = dict.fromkeys(range(blocks), 1)
+        state[0] = dict.fromkeys(range(blocks), 1, messages=True)
         tally = oracle.run(network(shape), rounds, state, 1 / blocks)
         assert all(state[r] == state[0] and len(state[r]) == blocks for r in range(n))
     else:
@@ -236,7 +246,7 @@ def _in_parts(collective: str, shape: Shape) -> Seen:
     whole = 1 if collective == "broadcast" else (1 << n) - 1
     ends = range(n) if collective == "broadcast" else [0]
     assert all(state[r] == dict.fromkeys(names, whole) for r in ends)
-    return seen(tally, 1)
+    return seen(tally, 1, messages=True)
 
 
 def parts(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -254,7 +264,7 @@ def parts(collective: str, name: str, shape: Shape) -> Seen | None:
         state = {r: {r: 1 << r} for r in range(n)}
         tally = oracle.run(network(shape), back(rounds), state, 1 / n)
         assert state[0] == {r: 1 << r for r in range(n)}
-    return seen(tally, 1)
+    return seen(tally, 1, messages=True)
 
 
 def neighbour(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -264,7 +274,7 @@ def neighbour(collective: str, name: str, shape: Shape) -> Seen | None:
     state = oracle.own(range(n), _one(n))
     tally = oracle.run(network(shape), rounds, state, 1.0)
     assert all((r - 1) % n in state[r] for r in range(n))
-    return seen(tally, 1)
+    return seen(tally, 1, messages=True)
 
 
 def in_network(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -317,11 +327,13 @@ def in_network(collective: str, name: str, shape: Shape) -> Seen | None:
     )
 
 
-def execute(collective: str, name: str, shape: Shape) -> Seen | None:
-    """Run the algorithm that the registry calls so."""
+def _execute(collective: str, name: str, shape: Shape) -> Seen | None:
     if name in ("nvls", "sharp"):
         return in_network(collective, name, shape)
-    if collective == "all_reduce" and name in ("recursive_doubling", "halving_doubling"):
+    if collective == "all_reduce" and name in (
+        "recursive_doubling",
+        "halving_doubling",
+    ):
         return folded(collective, name, shape)
     if name in ("folded_halving", "one_shot", "double_tree"):
         special = {
@@ -341,4 +353,29 @@ def execute(collective: str, name: str, shape: Shape) -> Seen | None:
     return by_collective.get(collective, gathers)(collective, name, shape)
 
 
-FLAT = Family(name="flat", execute=execute, dims=dims, light=SHAPES)
+UNPOSTED = {("gather", "direct"), ("reduce", "linear")}
+"""Posted by many, taken in by one, who pays for them."""
+
+
+def execute(collective: str, name: str, shape: Shape) -> Seen | None:
+    """Run the algorithm that the registry calls so.
+
+    On the rings of a clique, a rank's messages of a round are counted as one.
+    """
+    found = _execute(collective, name, shape)
+    rings_there = shape[0] == "clique" and (
+        name in ("ring", "scatter_all_gather", "reduce_scatter_gather")
+        and collective != "all_to_all"
+    )
+    if found is None or not (rings_there or (collective, name) in UNPOSTED):
+        return found
+    return dataclasses.replace(found, messages=None)
+
+
+FLAT = Family(
+    name="flat",
+    execute=execute,
+    dims=dims,
+    light=SHAPES,
+    whole=frozenset({"nvls"}),  # what one half leaves in the switch the other sends on
+)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import oracle
+from oracle.cycles import hamiltonian_decomposition
+
+from fabricmodel.algorithms.counts import Dim
 from matrix.flat import back
 from matrix.record import Family, Seen, seen
 from matrix.torus import scatter as on_torus
 from matrix.torus import snake, tree_steps
-from oracle.cycles import hamiltonian_decomposition
-
-from fabricmodel.algorithms.counts import Dim
 
 
 class Group(NamedTuple):
@@ -46,9 +46,10 @@ OTHERS = [
     Group(4, (4,), (8,)),
     Group(4, (4, 2), (4, 2)),
     Group(1, (4, 4, 4), (4, 4, 4)),
+    Group(2, (4, 4, 4), (4, 4, 4)),
     Group(2, (4, 4, 2), (4, 4, 4)),
 ]
-ULTRASERVER = [Group(r, (4, 4, 4), (4, 4, 4)) for r in (2, 4)]
+ULTRASERVER = [Group(4, (4, 4, 4), (4, 4, 4))]
 
 
 def dims(group: Group) -> list[Dim]:
@@ -167,7 +168,7 @@ def single_step_mesh(collective: str, group: Group) -> Seen | None:
 
 
 def rdh(collective: str, group: Group) -> Seen | None:
-    """A ring of four is a 2-cube: every step is one hop, each rank starts on an axis."""
+    """A ring of four is a 2-cube: a step is one hop, each rank starts on an axis."""
     cubes = [
         n <= 2 or (n == 4 and w) for n, w in zip(group.sides, group.wrap, strict=True)
     ]
@@ -362,9 +363,7 @@ def scattered(collective: str, group: Group) -> Seen | None:
     net = network(group)
     middle = tuple(n // 2 for n in group.sides)
     chip = [(middle, i) for i in range(group.ranks)]
-    messages = [
-        oracle.Message(chip[0], r, [r]) for r in chip[1:]
-    ]
+    messages = [oracle.Message(chip[0], r, [r]) for r in chip[1:]]
     state: oracle.State = {r: {r: 1} for r in net.ranks}
     state[chip[0]] = {r: 1 for r in net.ranks}
     rounds = [messages] if messages else []

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import oracle
-from matrix.record import Family, Seen
 
 from fabricmodel.algorithms.counts import Dim
+from matrix.record import Family, Seen
 
 
 class Cluster(NamedTuple):
@@ -54,7 +54,7 @@ Choose = Callable[[oracle.Rank], list[int]]  # adapters that a rank's message go
 
 
 def network(at: Cluster, choose: Choose) -> oracle.Network:
-    """Every rank on the switch of its node, every adapter on that switch and the net."""
+    """Every rank on the switch of its node, every adapter on the net."""
     net = oracle.nodes_of_adapters(at.nodes, at.ranks, at.adapters)
 
     def route(source: oracle.Rank, target: oracle.Rank) -> list[oracle.Path]:
@@ -64,7 +64,10 @@ def network(at: Cluster, choose: Choose) -> oracle.Network:
         return [
             (
                 1 / len(many),
-                [((source[0], "adapter", k), "net"), ("net", (target[0], "adapter", k))],
+                [
+                    ((source[0], "adapter", k), "net"),
+                    ("net", (target[0], "adapter", k)),
+                ],
             )
             for k in many
         ]
@@ -160,7 +163,10 @@ def tree(collective: str, at: Cluster) -> Seen | None:
         for i in range(at.ranks - 1)
     ]
     down = [
-        [[oracle.Message((m.source, 0), (m.target, 0), m.blocks) for m in ms] for ms in t]
+        [
+            [oracle.Message((m.source, 0), (m.target, 0), m.blocks) for m in ms]
+            for ms in t
+        ]
         for t in oracle.double_tree_down(at.nodes)
     ]
     trees = oracle.together(*map(oracle.dual, down)) + oracle.together(*down)

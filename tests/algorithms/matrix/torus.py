@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import networkx as nx
 import oracle
 import oracle.torus_schedules as steps
-from matrix.flat import back
-from matrix.record import Family, Seen, seen
 from oracle.cycles import hamiltonian_decomposition
 
 from fabricmodel.algorithms.counts import Dim
+from matrix.flat import back
+from matrix.record import Family, Seen, seen
 
 Shape = tuple[tuple[int, ...], tuple[bool, ...]]  # sides; which are whole rings
 
@@ -104,7 +104,7 @@ def _run_both(
     return _both(collective, there, back_again)
 
 
-def _orders(name: str, shape: Shape) -> list[tuple[list[int], int]]:
+def bucket_orders(name: str, shape: Shape) -> list[tuple[list[int], int]]:
     """The order of sides, and the sense, of every part of a bucket."""
     real = _real(shape)
     if name == "bucket_1port" or not real:
@@ -120,7 +120,7 @@ def _orders(name: str, shape: Shape) -> list[tuple[list[int], int]]:
 
 def bucket(collective: str, name: str, shape: Shape) -> Seen | None:
     """One phase after another, or free-running: every part as soon as it can."""
-    net, depth, orders = network(shape), len(shape[0]), _orders(name, shape)
+    net, depth, orders = network(shape), len(shape[0]), bucket_orders(name, shape)
     block = 1 / len(net.ranks) / len(orders)
     if not _real(shape):
         return Seen(rounds=[0.0] * depth, hops=[0.0] * depth, bytes=[0.0] * depth,
@@ -209,16 +209,17 @@ def _ports(name: str) -> str:
 
 
 def butterfly(collective: str, name: str, shape: Shape) -> Seen | None:
-    """Swing, Bine and recursive doubling, in halves and whole, on one port or more."""
+    """Swing, Bine and recursive doubling, in halves and whole, on one port or more.
+
+    Bine has the partners of Swing.
+    """
     if not _powers(shape, twist=not name.startswith("torus_doubling")):
         return None
     net, depth = network(shape), len(shape[0])
     ranks, parts = net.ranks, _parts(shape, _ports(name))
     partners = [_partners(name, shape, *part) for part in parts]
     if "latency" in name:
-        made = [
-            steps.exchange_sums(ranks, each, i) for i, each in enumerate(partners)
-        ]
+        made = [steps.exchange_sums(ranks, each, i) for i, each in enumerate(partners)]
         blocks = [(i, 0) for i in range(len(parts))]
         state = oracle.partial(ranks, blocks)
         tally = oracle.run(net, oracle.together(*made), state, 1 / len(parts))
@@ -379,9 +380,7 @@ def scatter(collective: str, name: str, shape: Shape) -> Seen | None:
         max((v for k, v in load.items() if net.graph.edges[k]["dim"] == d), default=0.0)
         for d in range(depth)
     ]
-    return Seen(
-        rounds=used, hops=[reach * u for u in used], bytes=busiest, reduced=0.0
-    )
+    return Seen(rounds=used, hops=[reach * u for u in used], bytes=busiest, reduced=0.0)
 
 
 def snake(sides: Sequence[int]) -> list[tuple[int, ...]]:

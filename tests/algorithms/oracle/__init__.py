@@ -6,6 +6,7 @@ the blocks, refuses to send what a rank does not hold or to add a contribution t
 and tallies what each link carried. Sizes are in units of the size of the collective.
 """
 
+from oracle.cycles import hamiltonian_decomposition
 from oracle.networks import (
     Network,
     Path,
@@ -81,6 +82,7 @@ __all__ = [
     "folded",
     "folded_line",
     "hamiltonian_cycles",
+    "hamiltonian_decomposition",
     "nodes_of_adapters",
     "nodes_of_switches",
     "own",
