@@ -190,7 +190,7 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
                 bytes=sent * active(dim) * size_bytes * _links_shared(dim),
             )
         )
-    inner, *outer = dims if len(dims) > 1 else (Dim(), *dims)
+    inner, *outer = dims if len(dims) > 1 else (Dim(kind="switch"), *dims)
     added = active(inner) + sum(
         (double_tree_reduced(dim.members) for dim in outer), xp.zeros(())
     )

@@ -12,8 +12,8 @@ from matrix.neuronlink import dims as chips_of
 from matrix.record import seen
 from matrix.torus import PLANES, SPACES, bucket_orders, closed, dims, network
 
-from fabricmodel.algorithms.counts import Phases, total
-from fabricmodel.algorithms.registry import algorithms
+from fabricmodel.algorithms.counts import Dim, Phases, total
+from fabricmodel.algorithms.registry import SPANNING, algorithms
 
 
 def busy(phases: Phases) -> Phases:
@@ -104,3 +104,27 @@ def test_channels_of_memory():
                 for name in ("kangaring", "ring")
             )
             assert float(kangaring) / float(ring) == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize(
+    ("collective", "spanning", "flat"),
+    [
+        ("all_reduce", "flat_ring", "ring"),
+        ("all_gather", "flat_ring", "ring"),
+        ("reduce_scatter", "flat_ring", "ring"),
+        ("broadcast", "flat_ring", "chain"),
+        ("reduce", "flat_ring", "chain"),
+        ("all_reduce", "flat_tree", "double_tree"),
+        ("all_to_all", "flat_direct", "direct"),
+    ],
+)
+def test_one_level_alone(collective, spanning, flat):
+    """On a single level each is the algorithm of a switch, which the matrix holds."""
+    for n in range(2, 25):
+        switch = [Dim(kind="switch", members=float(n), capacity=float(n))]
+        ours = total(SPANNING[collective][spanning].count(switch, 1.0))
+        theirs = total(algorithms("flat", collective)[flat].count(switch, 1.0))
+        assert float(ours.reduced_bytes) == pytest.approx(float(theirs.reduced_bytes))
+        for field in ("rounds", "hops", "bytes"):
+            mine, other = (getattr(x.levels[0], field) for x in (ours, theirs))
+            assert float(mine) == pytest.approx(float(other)), (n, field)
