@@ -236,8 +236,8 @@ def routed(
     ``loads`` are the bytes over the busiest link of each dimension.
     """
     members = product(dims)
-    if reach is None:
-        reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
+    farthest = sum((diameter(dim) for dim in dims), xp.zeros(()))
+    reach = farthest if reach is None else reach
     return tuple(
         LevelCounts(
             rounds=active(dim),

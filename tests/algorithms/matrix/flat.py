@@ -207,7 +207,7 @@ def _carried(
     _, n = shape
     if collective == "broadcast":
         state: oracle.State = {r: {} for r in range(n)}
-        state[0] = dict.fromkeys(range(blocks), 1, messages=True)
+        state[0] = dict.fromkeys(range(blocks), 1)
         tally = oracle.run(network(shape), rounds, state, 1 / blocks)
         assert all(state[r] == state[0] and len(state[r]) == blocks for r in range(n))
     else:

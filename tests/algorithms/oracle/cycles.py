@@ -36,10 +36,12 @@ def hamiltonian_decomposition(
         if colour[first[1]] != one or colour[second[1]] != other or one == other:
             continue
         before = _cycles(colour, graph, one) + _cycles(colour, graph, other)
-        _paint(colour, first, other), _paint(colour, second, one)
+        _paint(colour, first, other)
+        _paint(colour, second, one)
         after = _cycles(colour, graph, one) + _cycles(colour, graph, other)
         if after > before and rng.random() > 0.02:
-            _paint(colour, first, one), _paint(colour, second, other)
+            _paint(colour, first, one)
+            _paint(colour, second, other)
         else:
             many += after - before
     return [_walk(_of(colour, graph, dim)) for dim in real]
