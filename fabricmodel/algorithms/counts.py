@@ -237,11 +237,11 @@ def routed(
     """
     members = product(dims)
     farthest = sum((diameter(dim) for dim in dims), xp.zeros(()))
-    reach = farthest if reach is None else reach
+    longest = farthest if reach is None else reach
     return tuple(
         LevelCounts(
             rounds=active(dim),
-            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
+            hops=active(dim) * xp.maximum(longest - 1.0, 0.0),
             messages=active(dim) * xp.maximum(members - 2.0, 0.0),
             phases=active(dim),
             bytes=load,
