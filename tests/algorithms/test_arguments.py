@@ -8,7 +8,7 @@ import oracle.more_schedules as more
 import pytest
 from matrix import differences, shifted
 from matrix.record import seen
-from matrix.torus import dims as sides_of
+from matrix.shapes import dims as sides_of
 
 from fabricmodel.algorithms import exchange, trees
 from fabricmodel.algorithms.counts import Dim

@@ -7,10 +7,11 @@ import numpy as np
 import oracle
 import pytest
 from matrix import differences
-from matrix.neuronlink import INSTANCE, by_chip
-from matrix.neuronlink import dims as chips_of
+from matrix.groups import INSTANCE, by_chip
+from matrix.groups import dims as chips_of
 from matrix.record import seen
-from matrix.torus import PLANES, SPACES, bucket_orders, closed, dims, network
+from matrix.shapes import PLANES, SPACES, closed, dims, network
+from matrix.torus import bucket_orders
 
 from fabricmodel.algorithms.counts import Dim, Phases, total
 from fabricmodel.algorithms.registry import SPANNING, algorithms

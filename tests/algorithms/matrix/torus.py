@@ -2,111 +2,33 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import networkx as nx
 import oracle
-import oracle.torus_schedules as steps
 from oracle.cycles import hamiltonian_decomposition
 
-from fabricmodel.algorithms.counts import Dim
-from matrix.flat import back
+from matrix.butterflies import bine_tree, butterfly
 from matrix.record import Family, Seen, seen
-
-Shape = tuple[tuple[int, ...], tuple[bool, ...]]  # sides; which are whole rings
-
-
-def open_and_closed(sides: Sequence[int]) -> list[Shape]:
-    """A shape with every choice of rings and lines that makes a difference."""
-    choices = [(True, False) if n > 2 else (n == 2,) for n in sides]
-    return [(tuple(sides), wrap) for wrap in itertools.product(*choices)]
-
-
-def closed(*sides: int) -> Shape:
-    return sides, tuple(n > 1 for n in sides)
-
-
-LINES = [shape for n in range(1, 25) for shape in open_and_closed((n,))]
-PLANES = [
-    shape
-    for sides in itertools.product(range(1, 6), repeat=2)
-    for shape in open_and_closed(sides)
-]
-UNEQUAL = [closed(*s) for s in [(2, 8), (8, 2), (4, 8), (8, 4), (2, 16), (16, 4)]]
-SPACES = [
-    shape
-    for sides in [(4, 4, 4), (3, 4, 5), (2, 2, 2), (3, 1, 4), (1, 5, 1)]
-    for shape in (open_and_closed(sides) if sides != (4, 4, 4) else [closed(4, 4, 4)])
-] + [closed(*s) for s in [(2, 4, 4), (4, 2, 4), (2, 4, 8), (8, 4, 2), (2, 2, 8)]]
-LARGE = [
-    *open_and_closed((4, 4, 4))[1:],
-    *(closed(*s) for s in [(8, 8), (8, 16), (16, 16), (2, 32), (32, 2)]),
-    *(closed(*s) for s in [(2, 2, 2, 2), (2, 4, 2, 4), (2, 4, 8, 2), (3, 2, 3, 2)]),
-]
-
-
-def dims(shape: Shape) -> list[Dim]:
-    return [
-        Dim(kind="ring", members=float(n), capacity=float(n + (not whole)))
-        for n, whole in zip(*shape, strict=True)
-    ]
-
-
-@functools.cache
-def network(shape: Shape) -> oracle.Network:
-    return oracle.torus(*shape)
-
-
-def _real(shape: Shape) -> list[int]:
-    return [side for side, n in enumerate(shape[0]) if n > 1]
-
-
-def _both(
-    collective: str, there: Callable[[], Seen], back_again: Callable[[], Seen]
-) -> Seen:
-    """The all_gather, its dual, or the one after the other."""
-    if collective == "all_gather":
-        return there()
-    return back_again() + there() if collective == "all_reduce" else back_again()
-
-
-def _run_both(
-    collective: str,
-    shape: Shape,
-    phases: Sequence[oracle.Rounds],
-    held: oracle.Held,
-    block: float,
-    read: Callable[[oracle.Tally], Seen],
-) -> Seen:
-    """Gather in phases, and reduce and scatter in their duals."""
-    net = network(shape)
-
-    def run(state: oracle.State, done: Sequence[oracle.Rounds]) -> Seen:
-        return functools.reduce(
-            Seen.__add__, [read(oracle.run(net, p, state, block)) for p in done]
-        )
-
-    def there() -> Seen:
-        state = oracle.own(net.ranks, held)
-        found = run(state, phases)
-        oracle.check_gathered(state, net.ranks, held)
-        return found
-
-    def back_again() -> Seen:
-        state = oracle.partial(net.ranks, [b for own in held.values() for b in own])
-        found = run(state, [oracle.dual(p) for p in reversed(phases)])
-        oracle.check_reduced(state, net.ranks, held)
-        return found
-
-    return _both(collective, there, back_again)
+from matrix.shapes import (
+    LARGE,
+    LINES,
+    PLANES,
+    SPACES,
+    UNEQUAL,
+    Shape,
+    dims,
+    network,
+    real_sides,
+    run_both,
+)
 
 
 def bucket_orders(name: str, shape: Shape) -> list[tuple[list[int], int]]:
     """The order of sides, and the sense, of every part of a bucket."""
-    real = _real(shape)
+    real = real_sides(shape)
     if name == "bucket_1port" or not real:
         return [(real, 1)]
     if name == "bucket":
@@ -122,12 +44,12 @@ def bucket(collective: str, name: str, shape: Shape) -> Seen | None:
     """One phase after another, or free-running: every part as soon as it can."""
     net, depth, orders = network(shape), len(shape[0]), bucket_orders(name, shape)
     block = 1 / len(net.ranks) / len(orders)
-    if not _real(shape):
+    if not real_sides(shape):
         return Seen(rounds=[0.0] * depth, hops=[0.0] * depth, bytes=[0.0] * depth,
                     reduced=0.0)  # fmt: skip
     if name != "free_bucket":
         phases, held = oracle.bucket_phases(net, orders, shape[1])
-        return _run_both(
+        return run_both(
             collective, shape, phases, held, block, lambda t: seen(t, depth)
         )
     alone = []
@@ -152,7 +74,7 @@ def bucket(collective: str, name: str, shape: Shape) -> Seen | None:
         )
 
     phases = [oracle.together(*alone)]
-    return _run_both(collective, shape, phases, held, block, read)
+    return run_both(collective, shape, phases, held, block, read)
 
 
 def routed(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -169,102 +91,10 @@ def routed(collective: str, name: str, shape: Shape) -> Seen | None:
         return seen(tally, depth, routed=True)
     one = {r: [r] for r in ranks}
     phases = [oracle.direct(ranks, one)]
-    return _run_both(
+    return run_both(
         collective, shape, phases, one, 1 / len(ranks),
         lambda t: seen(t, depth, routed=True),
     )  # fmt: skip
-
-
-def _powers(shape: Shape, *, twist: bool) -> bool:
-    sides, whole = shape
-    cubes = all(n & (n - 1) == 0 for n in sides)
-    rings = all(w or n <= 2 for n, w in zip(sides, whole, strict=True))
-    return cubes and (rings or not twist)
-
-
-def _parts(shape: Shape, ports: str) -> list[tuple[int, int]]:
-    """Start and sense of every sub-collective."""
-    sides, real = shape[0], _real(shape)
-    if ports == "one" or not real:
-        return [(0, 1)]
-    if ports == "sides":
-        return [(side, 1) for side in real]
-    return [(s, sense) for s in real for sense in ((1, -1) if sides[s] > 2 else (1,))]
-
-
-def _partners(name: str, shape: Shape, start: int, sense: int) -> list[steps.Partner]:
-    bits = [n.bit_length() - 1 for n in shape[0]]
-    make = (
-        steps.doubling_partner
-        if name.startswith("torus_doubling")
-        else steps.swing_partner
-    )
-    return [
-        make(shape[0], side, step, sense) for side, step in steps.turns(bits, start)
-    ]
-
-
-def _ports(name: str) -> str:
-    return {"1port": "one", "sides": "sides"}.get(name.rpartition("_")[2], "all")
-
-
-def butterfly(collective: str, name: str, shape: Shape) -> Seen | None:
-    """Swing, Bine and recursive doubling, in halves and whole, on one port or more.
-
-    Bine has the partners of Swing.
-    """
-    if not _powers(shape, twist=not name.startswith("torus_doubling")):
-        return None
-    net, depth = network(shape), len(shape[0])
-    ranks, parts = net.ranks, _parts(shape, _ports(name))
-    partners = [_partners(name, shape, *part) for part in parts]
-    if "latency" in name:
-        made = [steps.exchange_sums(ranks, each, i) for i, each in enumerate(partners)]
-        blocks = [(i, 0) for i in range(len(parts))]
-        state = oracle.partial(ranks, blocks)
-        tally = oracle.run(net, oracle.together(*made), state, 1 / len(parts))
-        oracle.check_reduced(state, ranks, dict.fromkeys(ranks, blocks))
-        return seen(tally, depth)
-    made = [steps.exchange_all(ranks, each, i) for i, each in enumerate(partners)]
-    held = {r: [(i, r) for i in range(len(parts))] for r in ranks}
-    return _run_both(
-        collective, shape, [oracle.together(*made)], held,
-        1 / len(ranks) / len(parts), lambda t: seen(t, depth),
-    )  # fmt: skip
-
-
-def bine_tree(collective: str, name: str, shape: Shape) -> Seen | None:
-    """From or to a root; whole vectors, or what each rank is due."""
-    if not _powers(shape, twist=True):
-        return None
-    net, depth = network(shape), len(shape[0])
-    ranks, parts = net.ranks, _parts(shape, _ports(name))
-    whole = collective in ("broadcast", "reduce")
-    root = ranks[-1]
-    down = oracle.together(
-        *(
-            steps.tree_down(
-                root, _partners("bine", shape, *part), i, parts_only=not whole
-            )
-            for i, part in enumerate(parts)
-        )
-    )
-    names = [(i, x) for i in range(len(parts)) for x in ([0] if whole else ranks)]
-    block = 1 / len(parts) / (1 if whole else len(ranks))
-    state: oracle.State = {r: {} for r in ranks}
-    if collective in ("broadcast", "scatter"):
-        state[root] = dict.fromkeys(names, 1)
-        tally = oracle.run(net, down, state, block)
-        assert all(n in state[r] for r in ranks for n in names if whole or n[1] == r)
-    elif collective == "reduce":
-        state = oracle.partial(ranks, names)
-        tally = oracle.run(net, oracle.dual(down), state, block)
-        assert all(state[root][n] == (1 << len(ranks)) - 1 for n in names)
-    else:
-        state = {r: {(i, r): 1 for i in range(len(parts))} for r in ranks}
-        tally = oracle.run(net, back(down), state, block)
-        assert set(state[root]) == set(names)
-    return seen(tally, depth)
 
 
 def hamiltonian(collective: str, name: str, shape: Shape) -> Seen | None:
@@ -283,7 +113,7 @@ def hamiltonian(collective: str, name: str, shape: Shape) -> Seen | None:
             for c, order in enumerate(orders)
         )
     )
-    return _run_both(
+    return run_both(
         collective, shape, [rounds], held, 1 / len(net.ranks) / len(orders),
         lambda t: seen(t, depth, stream=True, whole_rounds=True),
     )  # fmt: skip
@@ -334,7 +164,7 @@ def tree(collective: str, name: str, shape: Shape) -> Seen | None:
 def scatter(collective: str, name: str, shape: Shape) -> Seen | None:
     """From or to the middle: a part for every side, routed along that side first."""
     del name
-    net, depth, real = network(shape), len(shape[0]), _real(shape)
+    net, depth, real = network(shape), len(shape[0]), real_sides(shape)
     root = tuple(n // 2 for n in shape[0])
     parts = [real[i:] + real[:i] for i in range(len(real))]
     block = 1 / len(net.ranks) / max(len(parts), 1)
