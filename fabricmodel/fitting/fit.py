@@ -35,6 +35,7 @@ def fit(
     *,
     seed: int = 0,
     discrepancy: Discrepancy | None = None,
+    factors: bool = True,
 ) -> FittedModel:
     """Fit the prices of a fabric to measured times.
 
@@ -50,6 +51,7 @@ def fit(
       seed: of the starts.
       discrepancy: how much a model typically misses; the default was learned from the
         reference series.
+      factors: whether algorithms may cost more or less than their counts.
 
     Returns:
       The model; ``converged`` says whether the search met its tolerance and
@@ -64,7 +66,7 @@ def fit(
     with jax.enable_x64(True):
         found = gather(fabric, times)
         count = len(found.series)
-        known = parameters(fabric, _factors(found.data.rows))
+        known = parameters(fabric, _factors(found.data.rows) if factors else ())
         size = unknowns(known, count)
         starts = np.random.default_rng(seed).normal(scale=0.7, size=(STARTS, size))
         starts[0] = 0.0
