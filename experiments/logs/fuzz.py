@@ -9,6 +9,7 @@ doesn't show together.
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import multiprocessing
 import random
 import re
@@ -38,6 +39,7 @@ _SNIPPETS = (
     *("size", "Rank 7", "[1,0]<stdout>:", "nccom-test -r 4", "{", "]", "null"),
     "node1:25:66 [1] NCCL INFO Channel 00/08 : 0 1 2 3 4 5 6 7",
 )
+_FIGURES = ("ranks", "size_bytes", "time_us")
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
 
@@ -94,20 +96,18 @@ def damaged(sample: Sample, draw: random.Random) -> str | bytes:
 def faults_of(table: Measurements, content: str | bytes) -> list[str]:
     """What is wrong with rows read from a damaged log; an independent view of it."""
     faults = []
-    if not len(table) or not set(table.collective) <= set(COLLECTIVES):
+    if not len(table) or not {*table.frame["collective"]} <= {*COLLECTIVES}:
         faults.append("no row, or a collective that doesn't exist")
-    for name in ("ranks", "size_bytes", "time_us"):
-        column = table.frame[name]
-        if not (column.is_finite() & (column > 0)).all():
+    rows = table.frame.select(*_FIGURES).rows()
+    for name, column in zip(_FIGURES, zip(*rows, strict=True), strict=False):
+        if not all(value is not None and 0 < value < math.inf for value in column):
             faults.append(f"{name} that are not finite numbers above 0")
-    if isinstance(content, bytes):
+    if faults or isinstance(content, bytes):
         return faults
     shown = [{float(t) for t in _TOKEN.findall(line)} for line in content.split("\n")]
     if content.lstrip()[:1] in ("{", "["):
         shown = [set().union(*shown)]  # an object may stretch over several lines
-    for ranks, size, micros in table.frame.select(
-        "ranks", "size_bytes", "time_us"
-    ).iter_rows():
+    for ranks, size, micros in rows:
         sizes = (size, size / ranks)
         times = (micros, round(micros * 1e3))
         if not any(

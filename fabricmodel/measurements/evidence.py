@@ -59,21 +59,21 @@ class Ratio:
         Without evidence, or with figures that fit no collective or one another, the
         bounds are 0 and infinity.
         """
-        printed = rows.select("algbw", "busbw").with_columns(
-            base=numbers("algbw"), top=numbers("busbw")
+        sides = rows.select(
+            base=numbers("algbw"),
+            top=numbers("busbw"),
+            slack=half_units("algbw"),
+            slip=half_units("busbw"),
         )
-        sides = printed.drop_nulls().with_columns(
-            slack=half_units("algbw"), slip=half_units("busbw")
-        )
-        sides = sides.filter(pl.col("base") > pl.col("slack"))
-        if sides.is_empty():
-            return Ratio(low=0.0, high=math.inf)
         top, slip = pl.col("top"), pl.col("slip")
         base, slack = pl.col("base"), pl.col("slack")
+        seen = top.is_not_null() & (base > slack)
         low, high = sides.select(
-            ((top - slip) / (base + slack)).max().alias("low"),
-            ((top + slip) / (base - slack)).min().alias("high"),
+            ((top - slip) / (base + slack)).filter(seen).max().alias("low"),
+            ((top + slip) / (base - slack)).filter(seen).min().alias("high"),
         ).row(0)
+        if low is None:
+            return Ratio(low=0.0, high=math.inf)
         low = max(low, 0.0)
         spare = 1e-9 * low
         if low > high + spare or low > 2.0:  # 2 is the largest bus factor there is

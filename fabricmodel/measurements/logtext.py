@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def half_unit(token: str) -> float:
     return 0.5 * 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
 
 
+@functools.cache  # an expression costs more to build than to run on a few rows
 def numbers(column: str) -> pl.Expr:
     """``printed_number`` of a whole column of tokens; null where it is None."""
     token = pl.col(column)
@@ -98,6 +100,7 @@ def numbers(column: str) -> pl.Expr:
     return value.cast(pl.Float64).replace(math.inf, None)
 
 
+@functools.cache
 def half_units(column: str) -> pl.Expr:
     """``half_unit`` of a whole column of tokens that are numbers."""
     token = pl.col(column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -64,8 +65,9 @@ def usable_halves(
     columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
     frame = pl.DataFrame(columns, schema_overrides={"op": pl.String, "root": pl.String})
     common = ("line", "text", "size", "elements", "dtype", "op", "root")
+    indexed = frame.with_row_index()
     parts = [
-        frame.with_row_index().select(
+        indexed.select(
             "index",
             *common,
             *(pl.col(f"{n}_{half}").alias(n) for n in ("time", "algbw", "busbw")),
@@ -74,8 +76,8 @@ def usable_halves(
         )
         for half, statistic in enumerate(_STATISTICS)
     ]
-    halves = pl.concat(parts).sort("index", maintain_order=True)
     size, count = pl.col("size_bytes"), pl.col("count")
+    halves = pl.concat(parts).sort("index", maintain_order=True)
     halves = halves.with_columns(
         size_bytes=numbers("size"), count=numbers("elements"), time_us=numbers("time")
     )
@@ -102,6 +104,7 @@ def usable_halves(
     return halves
 
 
+@functools.cache
 def _fine(counts: bool | None, failed: bool) -> pl.Expr:
     """Halves that ``check_half`` would surely pass."""
     expected = pl.col("size_bytes") / pl.col("time_us") / 1e3

@@ -9,7 +9,7 @@ from fabricmodel.measurements.evidence import NOTHING, Given
 from fabricmodel.measurements.logtext import aside, clean_lines
 from fabricmodel.measurements.nccl_rows import OPERATIONS, Row
 from fabricmodel.measurements.nccl_runs import Run, tidy_rows
-from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
+from fabricmodel.measurements.table import Measurements, SetAside, whole_table
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
 NAME = "nccl-tests or rccl-tests text"
@@ -83,11 +83,7 @@ def read(
     frames = [
         tidy_rows(run, path, given, mentioned, lambda: text, refused) for run in runs
     ]
-    refused.sort(key=lambda row: row.line)
-    found = [frame for frame in frames if frame is not None and len(frame)]
-    if not found:
-        raise no_usable_row(path, refused)
-    return Measurements.from_frames(found, refused)
+    return whole_table(path, frames, refused)
 
 
 def _split_runs(text: str, path: str, refused: list[SetAside]) -> Iterator[Run]:

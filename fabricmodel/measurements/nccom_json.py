@@ -15,7 +15,7 @@ from fabricmodel.measurements.jsontext import (
 )
 from fabricmodel.measurements.nccom_command import Command
 from fabricmodel.measurements.nccom_rows import Table, check_succeeded, tidy_table
-from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
+from fabricmodel.measurements.table import Measurements, SetAside, whole_table
 
 NAME = "nccom-test JSON report"
 _SIZE = "size(B)"
@@ -58,11 +58,7 @@ def read(
     frames = [
         tidy_table(table, path, given, refused) for table in _tables(report, text)
     ]
-    refused.sort(key=lambda row: row.line)
-    found = [frame for frame in frames if frame is not None]
-    if not found:
-        raise no_usable_row(path, refused)
-    return Measurements.from_frames(found, refused)
+    return whole_table(path, frames, refused)
 
 
 def _tables(report: Any, text: str) -> Iterator[Table]:

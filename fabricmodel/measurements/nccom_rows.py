@@ -7,6 +7,7 @@ from them; their ratio is the bus factor in either unit and tells how many ranks
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import re
 from collections.abc import Sequence
@@ -159,6 +160,7 @@ def _usable(table: Table, path: str, refused: list[SetAside]) -> pl.DataFrame:
     return frame.filter(~pl.col("index").is_in(bad))
 
 
+@functools.cache
 def _fine() -> pl.Expr:
     """Rows that ``check_row`` would surely pass."""
     size, printed = pl.col("size_bytes"), numbers("algbw")

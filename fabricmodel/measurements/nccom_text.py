@@ -14,7 +14,7 @@ from fabricmodel.measurements.nccom_rows import (
     shows_failure,
     tidy_table,
 )
-from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
+from fabricmodel.measurements.table import Measurements, SetAside, whole_table
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES
 
 NAME = "nccom-test text"
@@ -59,11 +59,7 @@ def read(
         tidy_table(table, path, given, refused)
         for table in _tables(text, path, refused)
     ]
-    refused.sort(key=lambda row: row.line)
-    found = [frame for frame in frames if frame is not None]
-    if not found:
-        raise no_usable_row(path, refused)
-    return Measurements.from_frames(found, refused)
+    return whole_table(path, frames, refused)
 
 
 def _tables(text: str, path: str, refused: list[SetAside]) -> Iterator[Table]:

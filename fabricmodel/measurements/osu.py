@@ -26,7 +26,7 @@ from fabricmodel.measurements.evidence import (
     split_nodes,
 )
 from fabricmodel.measurements.logtext import NUMBER, aside, clean_lines, numbers
-from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
+from fabricmodel.measurements.table import Measurements, SetAside, whole_table
 from fabricmodel.measurements.vocabulary import find_collective
 
 NAME = "OSU micro-benchmarks text"
@@ -95,11 +95,7 @@ def read(
     frames = [
         _tidy(table, path, given, refused) for table in _tables(text, path, refused)
     ]
-    refused.sort(key=lambda row: row.line)
-    found = [frame for frame in frames if frame is not None and len(frame)]
-    if not found:
-        raise no_usable_row(path, refused)
-    return Measurements.from_frames(found, refused)
+    return whole_table(path, frames, refused)
 
 
 def _tables(text: str, path: str, refused: list[SetAside]) -> Iterator[Table]:

@@ -25,7 +25,12 @@ import polars as pl
 from fabricmodel.errors import MeasurementError, at
 from fabricmodel.measurements.evidence import NOTHING, Given, check_given, split_nodes
 from fabricmodel.measurements.logtext import aside, numbers
-from fabricmodel.measurements.table import Measurements, SetAside, no_usable_row
+from fabricmodel.measurements.table import (
+    Measurements,
+    SetAside,
+    no_usable_row,
+    whole_table,
+)
 from fabricmodel.measurements.vocabulary import DTYPE_BYTES, find_collective
 
 NAME = "PICO CSV"
@@ -166,6 +171,7 @@ def _summary(
     kinds = {word: _kind(word) for word in frame["kind"].unique()}
     frame = frame.with_columns(
         ranks=known,
+        torn=(pl.col("ranks") != product).fill_null(False),
         collective=pl.col("kind").replace_strict(kinds, return_dtype=pl.String),
     )
     named = frame["collective"].drop_nulls().unique().to_list()
@@ -177,7 +183,10 @@ def _summary(
                 check_given(at(path), None, given.collective)
             )
         )
-    claims = pl.lit(given.ranks, dtype=pl.Float64)
+    claims = {
+        name: pl.lit(value, dtype=pl.Float64)
+        for name, value in (("ranks", given.ranks), ("nodes", given.nodes))
+    }
     reasons = {
         "its collective is not among the table's": pl.col("collective").is_null(),
         "size is not a positive number": ~(pl.col("size_bytes") > 0),
@@ -185,7 +194,9 @@ def _summary(
         "neither columns nor caller say how many ranks: give ranks=N (--ranks N)": (
             ~(pl.col("ranks") > 0)
         ),
-        f"the argument ranks says {given.ranks}": pl.col("ranks") != claims,
+        "its ranks are not its nodes times its tasks per node": pl.col("torn"),
+        f"the argument ranks says {given.ranks}": pl.col("ranks") != claims["ranks"],
+        f"the argument nodes says {given.nodes}": pl.col("nodes") != claims["nodes"],
     }
     said = pl.coalesce(
         pl.when(where.fill_null(not reason.startswith("the argument"))).then(
@@ -200,32 +211,26 @@ def _summary(
         .iter_rows()
     ):
         refused.append(aside(path, line, shown, reason))
-    refused.sort(key=lambda row: row.line)
     good = frame.filter(pl.col("reason").is_null())
-    if good.is_empty():
-        raise no_usable_row(path, refused)
-    _check_unit(float(np.min(good["time_us"].to_numpy())), time, path)
+    if len(good):
+        _check_unit(float(np.min(good["time_us"].to_numpy())), time, path)
     file = pathlib.PurePath(path)
-    return Measurements.from_frames(
-        [
-            good.select(
-                "nodes",
-                "ranks",
-                "ranks_per_node",
-                "collective",
-                "algorithm",
-                "size_bytes",
-                "dtype",
-                "time_us",
-                "min_us",
-                "p90_us",
-                series=pl.lit(file.stem),
-                statistic=pl.lit(f"{time} of the slowest rank"),
-                source=pl.lit(f"PICO summary {file.name}"),
-            )
-        ],
-        refused,
+    good = good.select(
+        "nodes",
+        "ranks",
+        "ranks_per_node",
+        "collective",
+        "algorithm",
+        "size_bytes",
+        "dtype",
+        "time_us",
+        "min_us",
+        "p90_us",
+        series=pl.lit(file.stem),
+        statistic=pl.lit(f"{time} of the slowest rank"),
+        source=pl.lit(f"PICO summary {file.name}"),
     )
+    return whole_table(path, [good], refused)
 
 
 def _iterations(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -268,22 +269,36 @@ class Measurements:
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
     """All columns of the table, in its order: "" or null where there was none."""
-    missing = {
-        name: pl.lit("" if kind == pl.String else None, dtype=kind)
+    known = frame.schema
+    return frame.select(
+        _blank(name)
+        if name not in known
+        else pl.col(name)
+        if known[name] == kind
+        else pl.col(name).cast(kind)
         for name, kind in SCHEMA.items()
-        if name not in frame.columns
-    }
-    return frame.with_columns(**missing).select(
-        pl.col(name).cast(kind) for name, kind in SCHEMA.items()
     )
+
+
+@functools.cache
+def _blank(name: str) -> pl.Expr:
+    """A column that a frame doesn't have, as long as the others."""
+    kind = SCHEMA[name]
+    return pl.lit("" if kind == pl.String else None, dtype=kind).alias(name)
+
+
+_USABLE = tuple(
+    (pl.col(name).is_finite() & (pl.col(name) > 0)).fill_null(False)
+    for name in ("ranks", "size_bytes", "time_us")
+)
 
 
 def _checked(
     frame: pl.DataFrame, given: Mapping[str, Sequence[Any]] | None = None
 ) -> pl.DataFrame:
     """The frame itself; an error names the first value that is no positive number."""
-    for name in ("ranks", "size_bytes", "time_us"):
-        usable = (frame[name].is_finite() & (frame[name] > 0)).fill_null(False)
+    names = ("ranks", "size_bytes", "time_us")
+    for name, usable in zip(names, frame.select(*_USABLE), strict=True):
         if not usable.all():
             row = (~usable).arg_true()[0]
             raise MeasurementError(
@@ -323,6 +338,21 @@ def no_usable_row(path: str, set_aside: Sequence[SetAside]) -> NoUsableRow:
     error = NoUsableRow(at(path), what, remedy)
     error.set_aside = tuple(set_aside)
     return error
+
+
+def whole_table(
+    path: str, frames: Iterable[pl.DataFrame | None], set_aside: Iterable[SetAside]
+) -> Measurements:
+    """What a log gives: the frames of its runs, and what was refused, by line.
+
+    Raises:
+      NoUsableRow: where no frame has a row.
+    """
+    refused = sorted(set_aside, key=lambda row: row.line)
+    found = [frame for frame in frames if frame is not None and len(frame)]
+    if not found:
+        raise no_usable_row(path, refused)
+    return Measurements.from_frames(found, refused)
 
 
 def _several(value: str | Sequence[str]) -> list[str]:

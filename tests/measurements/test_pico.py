@@ -43,6 +43,26 @@ def test_rows_that_are_refused(row, reason):
     assert table.set_aside[0].line == 3
 
 
+def test_rows_that_contradict_their_ranks_or_the_caller_are_refused():
+    """Metadata and allocation of a job may differ: nobody knows what then ran."""
+    head = HEAD.replace("tasks_per_node", "tasks_per_node,ranks")
+    rows = [
+        "4096,ALLREDUCE,x,4,4,16,35200",
+        "4096,ALLREDUCE,x,4,1,16,35200",
+        "4096,ALLREDUCE,x,,4,16,35200",
+    ]
+    text = "\n".join([head, *rows])
+    table = read(text, "s.csv")
+    assert len(table) == 2
+    assert [(row.line, row.reason) for row in table.set_aside] == [
+        (3, "its ranks are not its nodes times its tasks per node")
+    ]
+    table = read(f"{HEAD}\n8,ALLREDUCE,x,4,4,35200\n8,ALLREDUCE,x,8,4,35200\n",
+                 "s.csv", Given(nodes=4))  # fmt: skip
+    assert table.ranks.tolist() == [16.0]
+    assert table.set_aside[0].reason == "the argument nodes says 4"
+
+
 def test_iterations():
     times = "\n".join(
         f"{t},{t - 5},{t}" for t in (90_000, 30_000, 31_000, 33_000, 32_000)
