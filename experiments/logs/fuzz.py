@@ -40,7 +40,7 @@ _SNIPPETS = (
     "node1:25:66 [1] NCCL INFO Channel 00/08 : 0 1 2 3 4 5 6 7",
 )
 _FIGURES = ("ranks", "size_bytes", "time_us")
-_TOKEN = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
+_TOKEN = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def damage(text: str, draw: random.Random) -> str:
@@ -109,7 +109,7 @@ def faults_of(table: Measurements, content: str | bytes) -> list[str]:
         shown = [set().union(*shown)]  # an object may stretch over several lines
     for ranks, size, micros in rows:
         sizes = (size, size / ranks)
-        times = (micros, round(micros * 1e3))
+        times = (micros, round(micros * 1e3, 6))  # PICO counts nanoseconds
         if not any(
             any(s in line for s in sizes) and any(t in line for t in times)
             for line in shown

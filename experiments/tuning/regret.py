@@ -11,6 +11,7 @@ import polars as pl
 import fabricmodel as fm
 from fabricmodel.baselines.nccl import dgx, nccl_choice
 from fabricmodel.tuning import Cell, LearnedCosts, Rule, find_rule, merge_rules
+from fabricmodel.tuning.learned import RUN
 
 _PER_OCTAVE = 2
 _CELL = ["collective", "ranks", "ranks_per_node"]
@@ -101,7 +102,7 @@ def _looked_up(
     generation: str,
 ) -> list[dict[str, Any]]:
     rows = []
-    for (size,), cell in mine.group_by("size_bytes", maintain_order=True):
+    for (size, *_), cell in mine.group_by("size_bytes", *RUN, maintain_order=True):
         medians = cell.group_by("algorithm").agg(pl.col("time_us").median())
         times: dict[str, float] = dict(medians.iter_rows())
         rivals = {name: t for name, t in times.items() if name in known}

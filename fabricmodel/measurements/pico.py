@@ -189,19 +189,24 @@ def _summary(
     }
     reasons = {
         "its collective is not among the table's": pl.col("collective").is_null(),
-        "size is not a positive number": ~(pl.col("size_bytes") > 0),
-        "time is not a positive number": ~(pl.col("time_us") > 0),
+        "size is not a positive number": _no_more_than_0("size_bytes"),
+        "time is not a positive number": _no_more_than_0("time_us"),
+        "the time is not between the shortest and the 90th percentile": (
+            (pl.col("time_us") < pl.col("min_us"))
+            | (
+                pl.lit(time.startswith("median"))
+                & (pl.col("time_us") > pl.col("p90_us"))
+            )
+        ),
         "neither columns nor caller say how many ranks: give ranks=N (--ranks N)": (
-            ~(pl.col("ranks") > 0)
+            _no_more_than_0("ranks")
         ),
         "its ranks are not its nodes times its tasks per node": pl.col("torn"),
         f"the argument ranks says {given.ranks}": pl.col("ranks") != claims["ranks"],
         f"the argument nodes says {given.nodes}": pl.col("nodes") != claims["nodes"],
     }
     said = pl.coalesce(
-        pl.when(where.fill_null(not reason.startswith("the argument"))).then(
-            pl.lit(reason)
-        )
+        pl.when(where.fill_null(False)).then(pl.lit(reason))
         for reason, where in reasons.items()
     )
     frame = frame.with_columns(reason=said)
@@ -312,6 +317,11 @@ def _named(header: Sequence[str], *starts: str) -> tuple[str, ...]:
 
 def _kind(word: str) -> str | None:
     return find_collective(word) if word else None
+
+
+def _no_more_than_0(column: str) -> pl.Expr:
+    """Where a column holds no number, or none above 0."""
+    return ~(pl.col(column) > 0).fill_null(False)
 
 
 def _check_unit(shortest_us: float, column: str, path: str) -> None:

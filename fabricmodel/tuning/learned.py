@@ -28,6 +28,8 @@ OCTAVES = np.array([4.0, 4.0, 1.0])
 """Over which knowledge fades: of size, of ranks, of ranks on a node."""
 NOISE = 0.03
 """Log standard deviation of a measurement."""
+RUN = ("series", "dtype", "statistic", "source", "notes")
+"""Columns of what rivals must have in common to be compared."""
 _SWING = 0.5  # log standard deviation of what the terms don't explain
 _WORST = 2.0  # a rival e^2 times slower is out, how far doesn't matter
 _STEPS = 3000
@@ -81,28 +83,35 @@ class LearnedCosts:
 
     @staticmethod
     def fit(times: Measurements) -> LearnedCosts:
-        """Learn from every row that names its algorithm; repeats count by their median.
+        """Learn from every row that names its algorithm.
+
+        Rivals are compared within a run only (``RUN``): device or host memory, another
+        version or another day may change a time more than the algorithm does. Repeats
+        count by their median.
 
         Raises:
           FabricModelError: where no two algorithms were measured side by side.
         """
-        keys = ["collective", "algorithm", "ranks", "ranks_per_node", "size_bytes"]
+        cell = ["collective", "ranks", "ranks_per_node", "size_bytes"]
         frame = (
             times.frame.filter(pl.col("algorithm") != "")
             .with_columns(pl.col("ranks_per_node").fill_null(1.0))
-            .group_by(keys, maintain_order=True)
+            .group_by(*cell, *RUN, "algorithm", maintain_order=True)
             .agg(pl.col("time_us").median())
         )
-        cell = ["collective", "ranks", "ranks_per_node", "size_bytes"]
-        over = (pl.col("time_us") / pl.col("time_us").min().over(cell)).log()
+        over = (pl.col("time_us") / pl.col("time_us").min().over(*cell, *RUN)).log()
         frame = frame.with_columns(
-            over=over.clip(0.0, _WORST), rivals=pl.len().over(cell)
+            over=over.clip(0.0, _WORST), rivals=pl.len().over(*cell, *RUN)
+        )
+        compared = pl.col("over").filter(pl.col("rivals") > 1)
+        frame = frame.group_by(*cell, "algorithm", maintain_order=True).agg(
+            pl.col("time_us").median(), over=compared.median(), rivals=compared.len()
         )
         found = {}
         for (collective, label), mine in frame.group_by(
             "collective", "algorithm", maintain_order=True
         ):
-            compared = mine.filter(pl.col("rivals") > 1)
+            compared = mine.filter(pl.col("rivals") > 0)
             if len(mine) >= _FEWEST and len(compared):
                 found[str(collective), str(label)] = _candidate(mine, compared)
         if not found:

@@ -63,6 +63,15 @@ def test_rows_that_contradict_their_ranks_or_the_caller_are_refused():
     assert table.set_aside[0].reason == "the argument nodes says 4"
 
 
+def test_a_median_outside_its_own_statistics_lost_a_digit():
+    head = HEAD + ",min,percentile_90"
+    rows = [f"4096,ALLREDUCE,x,8,4,{t},35000,36000" for t in (35200, 3520, 352000)]
+    table = read("\n".join([head, *rows]), "s.csv")
+    assert table.frame["time_us"].to_list() == [35.2]
+    assert [row.line for row in table.set_aside] == [3, 4]
+    assert "shortest" in table.set_aside[0].reason
+
+
 def test_iterations():
     times = "\n".join(
         f"{t},{t - 5},{t}" for t in (90_000, 30_000, 31_000, 33_000, 32_000)
