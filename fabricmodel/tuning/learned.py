@@ -1,16 +1,13 @@
 """What each algorithm costs, learned from runs in which the algorithm was forced.
 
-Two views of the same measurements, averaged in log time:
-
-- its own: a sum of non-negative terms, launch, rounds and bytes in their usual powers
-  of ranks and size, with the residue carried over from the runs nearby;
-- against its rivals: log time over the best on the same size and ranks, carried over
-  from the runs nearby. Congestion and clocks strike all alike, and cancel.
+A cost is the logarithm of a time over that of the best on the same size and ranks in
+the same run: congestion and clocks strike all alike, and cancel. It is carried over
+from the runs nearby by a Gaussian process whose covariance decays exponentially with
+the distance in octaves, the random walk by which the fit's own discrepancy grows.
 
 The expected time counts, not the median: of two that look alike, the one that was
-measured nearby wins. "Nearby" is a Gaussian process whose covariance decays
-exponentially with the distance in octaves, the random walk by which the fit's own
-discrepancy grows.
+measured nearby wins. Times themselves (a sum of launch, rounds and bytes for each
+algorithm) were tried beside this, and chose worse on more ranks than were measured.
 """
 
 from __future__ import annotations
@@ -30,9 +27,8 @@ NOISE = 0.03
 """Log standard deviation of a measurement."""
 RUN = ("series", "dtype", "statistic", "source", "notes")
 """Columns of what rivals must have in common to be compared."""
-_SWING = 0.5  # log standard deviation of what the terms don't explain
+_SWING = 0.5  # log standard deviation of costs far from each other
 _WORST = 2.0  # a rival e^2 times slower is out, how far doesn't matter
-_STEPS = 3000
 _FEWEST = 2  # runs of an algorithm, to say anything of it
 
 Array = np.ndarray
@@ -48,7 +44,8 @@ class _Carried:
     middle: float
 
     @staticmethod
-    def of(points: Array, values: Array, middle: float) -> _Carried:
+    def of(points: Array, values: Array) -> _Carried:
+        middle = float(values.mean())
         cover = _kernel(points, points) + NOISE**2 * np.eye(len(points))
         inverse = np.linalg.inv(cover)
         weights = inverse @ (values - middle)
@@ -63,15 +60,6 @@ class _Carried:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Candidate:
-    """One algorithm of one collective."""
-
-    terms: Array
-    residue: _Carried
-    against: _Carried
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class LearnedCosts:
     """Relative costs of the algorithms of each collective.
 
@@ -79,7 +67,7 @@ class LearnedCosts:
       candidates: by collective and label.
     """
 
-    candidates: Mapping[tuple[str, str], _Candidate]
+    candidates: Mapping[tuple[str, str], _Carried]
 
     @staticmethod
     def fit(times: Measurements) -> LearnedCosts:
@@ -93,27 +81,28 @@ class LearnedCosts:
           FabricModelError: where no two algorithms were measured side by side.
         """
         cell = ["collective", "ranks", "ranks_per_node", "size_bytes"]
-        frame = (
-            times.frame.filter(pl.col("algorithm") != "")
-            .with_columns(pl.col("ranks_per_node").fill_null(1.0))
-            .group_by(*cell, *RUN, "algorithm", maintain_order=True)
-            .agg(pl.col("time_us").median())
+        forced = times.frame.filter(pl.col("algorithm") != "").with_columns(
+            pl.col("ranks_per_node").fill_null(1.0)
         )
-        over = (pl.col("time_us") / pl.col("time_us").min().over(*cell, *RUN)).log()
-        frame = frame.with_columns(
-            over=over.clip(0.0, _WORST), rivals=pl.len().over(*cell, *RUN)
+        medians = forced.group_by(*cell, *RUN, "algorithm", maintain_order=True).agg(
+            pl.col("time_us").median()
         )
-        compared = pl.col("over").filter(pl.col("rivals") > 1)
-        frame = frame.group_by(*cell, "algorithm", maintain_order=True).agg(
-            pl.col("time_us").median(), over=compared.median(), rivals=compared.len()
+        best = pl.col("time_us").min().over(*cell, *RUN)
+        compared = medians.with_columns(
+            over=(pl.col("time_us") / best).log().clip(0.0, _WORST)
+        ).filter(pl.len().over(*cell, *RUN) > 1)
+        costs = compared.group_by(*cell, "algorithm", maintain_order=True).agg(
+            pl.col("over").median()
         )
         found = {}
-        for (collective, label), mine in frame.group_by(
+        for (collective, label), mine in costs.group_by(
             "collective", "algorithm", maintain_order=True
         ):
-            compared = mine.filter(pl.col("rivals") > 0)
-            if len(mine) >= _FEWEST and len(compared):
-                found[str(collective), str(label)] = _candidate(mine, compared)
+            if len(mine) >= _FEWEST:
+                columns = ("size_bytes", "ranks", "ranks_per_node")
+                points = _points(*(mine[name].to_numpy() for name in columns))
+                over = mine["over"].to_numpy()
+                found[str(collective), str(label)] = _Carried.of(points, over)
         if not found:
             raise FabricModelError(
                 "times",
@@ -135,57 +124,13 @@ class LearnedCosts:
     ) -> dict[str, Array]:
         """Return log costs by algorithm, (S,); only their differences mean anything."""
         sizes = np.atleast_1d(np.asarray(size_bytes, float))
-        counts = np.full_like(sizes, ranks)
-        points = _points(sizes, counts, np.full_like(sizes, ranks_per_node))
-        costs = {}
-        for label in self.labels(collective):
-            one = self.candidates[collective, label]
-            own = np.log(_terms(sizes, counts) @ one.terms) + one.residue.expected(
-                points
-            )
-            costs[label] = 0.5 * (own + one.against.expected(points))
-        return costs
-
-
-def _candidate(mine: pl.DataFrame, compared: pl.DataFrame) -> _Candidate:
-    columns = ("size_bytes", "ranks", "ranks_per_node")
-    sizes, ranks, local = (mine[name].to_numpy() for name in columns)
-    seconds = 1e-6 * mine["time_us"].to_numpy()
-    terms = _terms(sizes, ranks)
-    weights = _non_negative(terms / seconds[:, None])
-    residue = np.log(seconds / (terms @ weights))
-    over = compared["over"].to_numpy()
-    rivals = _points(*(compared[name].to_numpy() for name in columns))
-    return _Candidate(
-        terms=weights,
-        residue=_Carried.of(_points(sizes, ranks, local), residue, 0.0),
-        against=_Carried.of(rivals, over, float(over.mean())),
-    )
-
-
-def _terms(sizes: Array, ranks: Array) -> Array:
-    """Launch, rounds and bytes in the powers in which algorithms count them."""
-    logs = np.log2(np.maximum(ranks, 1.0))
-    one = np.ones_like(sizes)
-    return np.stack(
-        [one, logs, ranks, sizes, sizes * logs, sizes / ranks * logs, sizes * ranks,
-         np.sqrt(sizes)],
-        axis=1,
-    )  # fmt: skip
-
-
-def _non_negative(rows: Array) -> Array:
-    """Weights w >= 0 that bring rows @ w nearest to 1: multiplicative updates.
-
-    Lee and Seung (2001): each step keeps the sign and never raises the squared error.
-    """
-    scale = np.linalg.norm(rows, axis=0)
-    scaled = rows / scale
-    square, right = scaled.T @ scaled, scaled.sum(axis=0)
-    weights = np.full(rows.shape[1], right.sum() / square.sum())
-    for _ in range(_STEPS):
-        weights *= right / (square @ weights)
-    return weights / scale
+        points = _points(
+            sizes, np.full_like(sizes, ranks), np.full_like(sizes, ranks_per_node)
+        )
+        return {
+            label: self.candidates[collective, label].expected(points)
+            for label in self.labels(collective)
+        }
 
 
 def _points(sizes: Array, ranks: Array, local: Array) -> Array:
