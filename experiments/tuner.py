@@ -29,7 +29,7 @@ import fabricmodel as fm
 from experiments.output import machine, markdown_table, whole_folder
 from experiments.selection import add_options, select
 from experiments.tuning.export import export
-from experiments.tuning.regret import judge, split, summary
+from experiments.tuning.regret import floor, judge, split, summary
 from fabricmodel.tuning import LearnedCosts, write_rules
 from fabricmodel.tuning.rules import LIBRARY_NAMES
 
@@ -93,9 +93,9 @@ def _learn(
             "no size on which two known algorithms were measured",
             "Choose another --fit-max-ranks, or --hold-out-sizes",
         )
-    found = summary(rows)
-    text = _report(found, rows, len(fitted), len(held_out))
-    _write(options.out, rules, rows, found, text)
+    found, noise = summary(rows), floor(held_out)
+    text = _report(found, rows, len(fitted), len(held_out), noise)
+    _write(options.out, rules, rows, found, noise, text)
     return text
 
 
@@ -104,6 +104,7 @@ def _write(
     rules: list,
     rows: list[dict[str, Any]],
     found: list[dict[str, Any]],
+    noise: dict[str, Any],
     text: str,
 ) -> None:
     from fabricmodel import plots
@@ -115,7 +116,8 @@ def _write(
         plots.save(plots.regret(judged), scratch, "regret")
         frame.write_csv(scratch / "regret.csv")
         write_rules(scratch / "rules.csv", tuned, "learned from forced runs")
-        data = {"machine": machine(), "summary": found, "rows": rows}
+        data = {"machine": machine(), "summary": found, "from_run_to_run": noise}
+        data["rows"] = rows
         (scratch / "regret.json").write_text(json.dumps(data, indent=1) + "\n")
         (scratch / "report.md").write_text(text + "\n![regret](regret.png)\n")
 
@@ -125,6 +127,7 @@ def _report(
     rows: list[dict[str, Any]],
     fitted: int,
     held: int,
+    noise: dict[str, Any],
 ) -> str:
     head = (
         "collective", "cells", "choice not measured", "median", "mean", "90 % below",
@@ -138,6 +141,14 @@ def _report(
         "",
         markdown_table(head, [_cells(one) for one in found]),
     ]
+    if noise["pairs"]:
+        lines += [
+            "",
+            f"From run to run: the algorithm that was best in one held-out run costs "
+            f"{noise['mean']:.1%} more than the best of another run on the same size "
+            f"and ranks (median {noise['median']:.1%}, {noise['pairs']} pairs): "
+            "less regret than that would be luck.",
+        ]
     return "\n".join(lines) + "\n"
 
 

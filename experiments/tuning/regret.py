@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ def split(
 ) -> tuple[fm.Measurements, fm.Measurements]:
     """Split off the larger ranks, every other size, or what is either.
 
-    Of the sizes of a collective the second, fourth and so on are held out, never the
-    smallest nor the largest: a choice between measured sizes, not beyond them.
+    Of the sizes of a collective on one set of ranks the second, fourth and so on are
+    held out, never the smallest nor the largest: a choice between measured sizes, not
+    beyond them.
 
     Raises:
       MeasurementError: where neither is asked for, or one side is empty.
@@ -33,10 +35,14 @@ def split(
     if fit_max_ranks is not None:
         held |= times.ranks > fit_max_ranks
     if hold_out_sizes:
+        local = np.nan_to_num(times.ranks_per_node, nan=1.0)
+        sets = np.stack([times.ranks, local], axis=1)
         for collective in np.unique(times.collective):
-            mine = times.collective == collective
-            sizes = np.unique(times.size_bytes[mine])
-            held |= mine & np.isin(times.size_bytes, sizes[1:-1:2])
+            named = times.collective == collective
+            for one in np.unique(sets[named], axis=0):
+                mine = named & (sets == one).all(axis=1)
+                sizes = np.unique(times.size_bytes[mine])
+                held |= mine & np.isin(times.size_bytes, sizes[1:-1:2])
     if held.all() or not held.any():
         raise fm.MeasurementError(
             "held out",
@@ -154,6 +160,34 @@ def _default(
     except fm.FabricError:
         return None
     return times.get(str(chosen))
+
+
+def floor(times: fm.Measurements) -> dict[str, Any]:
+    """What the best algorithm of one run costs in another, on the same size and ranks.
+
+    Nobody who has only measured can be expected to choose better than that: the regret
+    of a perfect choice under the noise from run to run.
+
+    Returns:
+      The number of such pairs of runs, and the mean and median regret, None without.
+    """
+    forced = times.frame.filter(
+        (pl.col("algorithm") != "")
+        & ~pl.col("algorithm").str.to_lowercase().str.starts_with("default")
+    )
+    found = []
+    for _, cell in forced.group_by(*_CELL, "size_bytes", maintain_order=True):
+        runs: list[dict[str, float]] = []
+        for _, run in cell.group_by(*RUN, maintain_order=True):
+            medians = run.group_by("algorithm").agg(pl.col("time_us").median())
+            runs.append(dict(medians.iter_rows()))
+        for one, other in itertools.permutations(runs, 2):
+            both = sorted(one.keys() & other.keys())
+            if len(both) > 1:
+                chosen = min(both, key=lambda name, run=one: run[name])
+                found.append(other[chosen] / min(other[name] for name in both) - 1.0)
+    mean, median = (float(f(found)) if found else None for f in (np.mean, np.median))
+    return {"pairs": len(found), "mean": mean, "median": median}
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ OUTLIER_Z = 2.58
 """Only one healthy machine in 200 is slower than this many standard deviations."""
 BLIND_RATIO = 4.0
 """A bandwidth finding that would pass a slowdown this large tells nothing."""
+BYTES_SHARE = 0.8
+"""Of the expected time, from which on larger sizes would tell no more of bandwidth."""
 STRANGER_Z = -4.0
 """So much faster than expected that it is another machine than the one named."""
 
@@ -60,11 +62,7 @@ than expected on 16 ranks.'
             remedy="Name the fabric of this machine with --fabric",
         )
     if not seeing:
-        return Verdict(
-            status=2,
-            sentence="CAN'T TELL: no size in the log shows the bandwidth.",
-            remedy=_larger(points),
-        )
+        return _blind(points, found)
     judged = ", ".join(f"{e.ranks:.0f}" for e in seeing)
     worst = max(seeing, key=lambda e: e.ratio)
     kinds = "latency and bandwidth" if _has_latency(found) else "bandwidth"
@@ -76,6 +74,27 @@ than expected on 16 ranks.'
             f"{worst.limit(OUTLIER_Z):.2f} would be too much."
         ),
         remedy="" if _has_latency(found) else "Measure sizes below 16 KiB for latency",
+    )
+
+
+def _blind(points: Sequence[Point], found: Sequence[Evidence]) -> Verdict:
+    """Bandwidth can't be judged: it doesn't show, or what to expect is unknown."""
+    vague = [e for e in found if e.kind == "bandwidth"]
+    if not vague or max(p.bytes_share for p in points) < BYTES_SHARE:
+        return Verdict(
+            status=2,
+            sentence="CAN'T TELL: no size in the log shows the bandwidth.",
+            remedy=_larger(points),
+        )
+    least = min(e.limit(OUTLIER_Z) for e in vague)
+    return Verdict(
+        status=2,
+        sentence=(
+            "CAN'T TELL: the log shows the bandwidth, but of this fabric so little is "
+            f"known that even {least:.0f} times slower would pass."
+        ),
+        remedy="Name the fabric of this machine with --fabric, or describe it in a "
+        "file with rates that you know",
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from fabricmodel._files import whole_file
@@ -92,13 +93,20 @@ def find_rule(
 def write_rules(
     path: str | os.PathLike[str], rules: Iterable[Rule], comment: str = ""
 ) -> None:
-    """Write the CSV, whole or not at all; ``comment`` goes above it, line by line.
+    """Write the CSV, whole or not at all; ``comment`` goes above it, in short lines.
+
+    The plugin reads 255 characters at a time: the rest of a longer comment would be
+    taken for a rule.
 
     Raises:
       FabricModelError: for a collective that NCCL doesn't tune, or a file that can't
         be written.
     """
-    lines = [f"# {line}" for line in comment.split("\n") if line]
+    lines = [
+        f"# {line}"
+        for paragraph in comment.split("\n")
+        for line in textwrap.wrap(paragraph, width=100)
+    ]
     lines.append(f"# {','.join(FIELDS)}")
     for rule in rules:
         if rule.collective not in LIBRARY_NAMES:

@@ -90,6 +90,17 @@ def test_without_large_sizes_it_cannot_be_told_and_says_what_to_measure():
     assert float(share) > 0.5
 
 
+def test_an_unknown_fabric_is_told_from_a_log_without_bandwidth():
+    """More sizes would not help: what is unknown is the fabric."""
+    points, evidence = gather(
+        prior_model(fm.load_fabric("generic-nccl-cluster")), log()
+    )
+    found = judge(points, evidence)
+    assert found.status == 2
+    assert "of this fabric so little is known" in found.sentence
+    assert found.remedy.startswith("Name the fabric")
+
+
 def test_another_machine_is_no_healthy_one():
     assert "another machine" in verdict(log(bandwidth=0.1)).sentence
 

@@ -4,10 +4,12 @@ import dataclasses
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 import fabricmodel as fm
 from experiments.tuner import main
+from experiments.tuning.regret import floor, split
 from fabricmodel.errors import FabricModelError
 from fabricmodel.fitting.fit import prior_model
 from fabricmodel.tuning import LearnedCosts, read_rules
@@ -61,6 +63,48 @@ def test_choices_on_more_ranks_and_other_sizes_cost_next_to_nothing():
             regrets.append(times[chosen] / min(times.values()) - 1.0)
     assert np.mean(regrets) < 0.02
     assert max(regrets) < 0.15
+
+
+def test_rivals_are_compared_within_a_run_only():
+    """Ring was run with buffers elsewhere: thrice as slow, and no slower a choice."""
+    slow = runs().frame.with_columns(
+        pl.col("time_us") * 3.0, notes=pl.lit("other memory")
+    )
+    once = runs().frame
+    mixed = fm.Measurements.from_frames(
+        [once.filter(pl.col("algorithm") == "tree"), slow, once]
+    )
+    apart, together = LearnedCosts.fit(runs()), LearnedCosts.fit(mixed)
+    sizes = np.array(SIZES)
+    for name, logs in together.log_costs("all_reduce", sizes, 16).items():
+        assert logs == pytest.approx(
+            apart.log_costs("all_reduce", sizes, 16)[name], abs=1e-6
+        )
+
+
+def test_the_floor_is_what_the_winner_of_one_run_costs_in_the_other():
+    def run(notes, tree_us, ring_us):
+        return [
+            row("tree", 8, 64, tree_us * 1e-6) | {"notes": notes},
+            row("ring", 8, 64, ring_us * 1e-6) | {"notes": notes},
+        ]
+
+    both = fm.Measurements.from_records(
+        run("monday", 10.0, 12.0) + run("friday", 11.0, 10.0)
+    )
+    found = floor(both)
+    assert found["pairs"] == 2
+    assert found["mean"] == pytest.approx((0.1 + 0.2) / 2)
+    assert floor(runs())["pairs"] == 0
+
+
+def test_every_other_size_of_each_set_of_ranks_is_held_out():
+    few = runs(ranks=(4,), sizes=SIZES[:5])
+    more = runs(ranks=(8,), sizes=SIZES[1:])
+    fitted, held = split(few.concat(more), None, True)
+    assert sorted(set(held.size_bytes[held.ranks == 4])) == SIZES[1:4:2]
+    assert sorted(set(held.size_bytes[held.ranks == 8])) == SIZES[2:-1:2]
+    assert len(fitted) + len(held) == len(few) + len(more)
 
 
 def test_only_named_and_compared_algorithms_are_learned():
