@@ -2,7 +2,7 @@
 
 An independent reading of the plugin's documented grammar (NCCL 2.27 and later,
 ``ext-tuner/example``: README and the comments of its sample configuration), with its
-leniency: a word it doesn't know becomes a default, empty fields close up, what is longer
+leniency: an unknown word becomes a default, empty fields close up, what is longer
 than its buffer goes on as another line. Whatever survives that unchanged says the same
 to the plugin.
 """
