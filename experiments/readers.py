@@ -79,11 +79,10 @@ def _run(options: argparse.Namespace, console: Console) -> tuple[bool, dict[str,
         return all(not each["faults"] for each in found), {"files": found}
     if options.command == "fuzz":
         names = [options.format] if options.format else sorted(SAMPLES)
-        runs = []
-        for name in names:  # each Parquet file costs a process: a thousandth of them
-            slow = name == "parquet" and options.format is None
-            count = max(options.count // 1000, 1) if slow else options.count
-            runs.append(fuzz(name, count, options.seed, options.jobs, console))
+        runs = [
+            fuzz(name, options.count, options.seed, options.jobs, console)
+            for name in names
+        ]
         return all(not run["faults"] for run in runs), {"formats": runs}
     rates = speed(options.megabytes, console)
     slow = [r for r in rates if r["MBps"] < LEAST_MBps[r["kind"]]]

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 
 import polars as pl
 
 from fabricmodel.errors import MeasurementError, at
 from fabricmodel.measurements.evidence import NOTHING, Given
+from fabricmodel.measurements.parquet_process import parquet_to_ipc
 from fabricmodel.measurements.table import Measurements
 from fabricmodel.measurements.tidy_csv import check_header, read_frame
 
 NAME = "tidy Parquet"
 _MAGIC = b"PAR1"
-_CHILD = """
-import io, sys, polars
-frame = polars.read_parquet(io.BytesIO(sys.stdin.buffer.read()))
-sys.stdout.buffer.write(frame.write_ipc(None).getvalue())
-"""
 
 
 def matches(data: bytes) -> bool:
@@ -61,12 +55,10 @@ def read(
 
 def _load(data: bytes, path: str) -> pl.DataFrame:
     """Let a process of its own parse the file: a damaged one may bring polars down."""
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=data, capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().split("\n")[-1][:200]
+    try:
+        return pl.read_ipc(io.BytesIO(parquet_to_ipc(data)))
+    except ValueError as error:
+        said = str(error).strip().split("\n")[-1][:200]
         raise MeasurementError(
             at(path), f"broken Parquet ({said})", "Write the file again"
-        )
-    return pl.read_ipc(io.BytesIO(done.stdout))
+        ) from error

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from fabricmodel.errors import MeasurementError
-from fabricmodel.measurements import read_measurements
+from fabricmodel.measurements import parquet_process, read_measurements
 from fabricmodel.measurements.tidy_parquet import read
 
 
@@ -45,3 +45,30 @@ def test_a_damaged_file_is_one_error_even_where_polars_panics():
     data[-8:-4] = b"\xff\xff\xff\x7f"  # the footer's length
     with pytest.raises(MeasurementError, match=r"t\.parquet: broken Parquet"):
         read(bytes(data), "t.parquet")
+
+
+def test_one_process_serves_all_files_and_is_replaced_when_it_comes_down():
+    read(parquet(), "t.parquet")
+    (first,) = parquet_process._running.values()
+    read(parquet(), "t.parquet")
+    assert list(parquet_process._running.values()) == [first]
+    first.kill()
+    first.wait()
+    assert len(read(parquet(), "t.parquet")) == 2
+    (second,) = parquet_process._running.values()
+    assert second is not first
+    parquet_process._stop()
+    assert second.returncode == 0
+
+
+def test_a_file_that_brings_the_parser_down_is_one_error(monkeypatch):
+    """Each attempt gets a process that dies of its first message."""
+    parquet_process._stop()
+    monkeypatch.setattr(
+        parquet_process, "_CHILD", "import sys; sys.stdin.buffer.read(8)"
+    )
+    with pytest.raises(
+        MeasurementError, match=r"broken Parquet \(the parser came down"
+    ):
+        read(parquet(), "t.parquet")
+    assert not parquet_process._running
