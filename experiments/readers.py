@@ -7,6 +7,7 @@ reader may refuse, with one clear error, but never crash, hang or say what no lo
 
     python -m experiments.readers check [FOLDER] [--ranks N] [--expect FILE]
     python -m experiments.readers fuzz --count 1000000 [--format nccl] [--jobs 2]
+        [--minutes 60]
     python -m experiments.readers speed
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     two.add_argument("--format", choices=sorted(SAMPLES), help="only this one")
     two.add_argument("--seed", type=int, default=0)
     two.add_argument("--jobs", type=int, default=1)
+    two.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop then, in equal shares"
+    )
     three = commands.add_parser("speed", help="megabytes a second of each reader")
     three.add_argument("--megabytes", type=float, default=50.0, help="size of the CSV")
     for each in (one, two, three):
@@ -79,8 +84,9 @@ def _run(options: argparse.Namespace, console: Console) -> tuple[bool, dict[str,
         return all(not each["faults"] for each in found), {"files": found}
     if options.command == "fuzz":
         names = [options.format] if options.format else sorted(SAMPLES)
+        share = 60.0 * options.minutes / len(names)
         runs = [
-            fuzz(name, options.count, options.seed, options.jobs, console)
+            fuzz(name, options.count, options.seed, options.jobs, console, share)
             for name in names
         ]
         return all(not run["faults"] for run in runs), {"formats": runs}

@@ -15,6 +15,7 @@ import random
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -155,12 +156,18 @@ def _chunk(name: str, start: int, stop: int) -> tuple[Counter, list[dict[str, An
 
 
 def fuzz(
-    name: str, count: int, seed: int, jobs: int, console: Console
+    name: str,
+    count: int,
+    seed: int,
+    jobs: int,
+    console: Console,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Try ``count`` damaged logs of a format, in ``jobs`` processes.
 
     Returns:
-      How many were read and refused, and the faults with the seeds that show them.
+      How many were tried (fewer if ``seconds`` ran out before), read and refused, how
+      many a second, and the faults with the seeds that show them.
     """
     starts = range(seed, seed + count, _CHUNK)
     spans = [(start, min(start + _CHUNK, seed + count)) for start in starts]
@@ -172,24 +179,42 @@ def fuzz(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
+    began = time.monotonic()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"Damaging {name}", total=count)
-
-        def gather(span: tuple[int, int], result: tuple[Counter, list]) -> None:
+        for result in _results(name, spans, jobs):
             endings.update(result[0])
             faults.extend(result[1])
-            progress.advance(task, span[1] - span[0])
-
-        if jobs <= 1:
-            for span in spans:
-                gather(span, _chunk(name, *span))
-        else:
-            context = multiprocessing.get_context("spawn")
-            with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
-                waiting = {pool.submit(_chunk, name, *span): span for span in spans}
-                for done in concurrent.futures.as_completed(waiting):
-                    gather(waiting[done], done.result())
-    console.print(f"{name}: {count:,} damaged, {dict(endings)}, {len(faults)} faults")
+            progress.advance(task, result[0].total())
+            if time.monotonic() - began > seconds:
+                break
+    tried = endings.total()
+    rate = tried / (time.monotonic() - began)
+    console.print(
+        f"{name}: {tried:,} damaged, {rate:,.0f} a second, {dict(endings)}, "
+        f"{len(faults)} faults"
+    )
     for fault in sorted(faults, key=lambda each: each["seed"])[:5]:
         console.print(f"  [red]seed {fault['seed']}:[/] {fault['faults'][0]}")
-    return {"format": name, "count": count, "seed": seed, **endings, "faults": faults}
+    return {
+        "format": name, "count": tried, "seed": seed, "per_second": rate, **endings,
+        "faults": faults,
+    }  # fmt: skip
+
+
+def _results(
+    name: str, spans: list[tuple[int, int]], jobs: int
+) -> Iterator[tuple[Counter, list[dict[str, Any]]]]:
+    """Results of the spans, in any order; what is not asked for is not begun."""
+    if jobs <= 1:
+        for span in spans:
+            yield _chunk(name, *span)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+        waiting = [pool.submit(_chunk, name, *span) for span in spans]
+        try:
+            for done in concurrent.futures.as_completed(waiting):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from experiments.logs import fuzz
@@ -57,3 +59,16 @@ def test_an_invented_number_and_a_crash_are_faults(monkeypatch):
         "crashed",
         ["ZeroDivisionError: division by zero"],
     )
+
+
+def test_the_fuzz_counts_what_it_tried_and_stops_in_time(tmp_path):
+    out = ["--format", "csv", "--out", str(tmp_path)]
+
+    def run(*options):
+        assert main(["fuzz", *options, *out]) == 0
+        (found,) = json.loads((tmp_path / "fuzz.json").read_text())["formats"]
+        assert found["read"] + found["refused"] == found["count"]
+        return found["count"]
+
+    assert run("--count", "300") == 300
+    assert 0 < run("--count", "100000", "--minutes", "0.001") < 100_000
