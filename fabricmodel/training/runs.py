@@ -21,8 +21,10 @@ from fabricmodel.training.layout import Layout
 from fabricmodel.training.platforms import Platform, platform_of
 from fabricmodel.training.recipes import (
     Recipe,
+    before_fusing,
     default_layout,
     recipe_of,
+    takes_whole_batch,
     unasked_microbatch,
 )
 from fabricmodel.training.software import software_of
@@ -140,7 +142,18 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
     if platform.counts_dies and abs(product / chips - 1.0) < 0.02:
         ranks = chips
         assumed.append("a chip of the table is one die")
+    recipe = _with_recomputing(recipe, cells, work, chips, tokens, step_s, assumed)
     layout = _layout(cells, work, recipe, platform, ranks, tokens, assumed)
+    if layout.pp == 1.0 and not recipe.accumulate:
+        if takes_whole_batch(plain.stack, platform.name):
+            whole = layout.microbatch * layout.microbatches
+            layout = dataclasses.replace(layout, microbatch=whole, microbatches=1.0)
+    if before_fusing(plain.release):
+        assumed.append("attention not fused, before 2022-06")
+        split = 1.0 if recipe.sequence_parallel and layout.tp > 1 else 0.0
+        layout = dataclasses.replace(
+            layout, fused_attention=0.0, overlap_tp=0.0, sequence_parallel=split
+        )
     slices = recipe.slices
     return dataclasses.replace(
         plain,
@@ -289,7 +302,7 @@ def _measured(
     )
     flops = float(work.model_flops())
     if cells["flops_convention"] == "hardware":
-        flops *= 4.0 / 3.0  # the forward pass counted again
+        flops = float(work.hardware_flops())
     job = cells["tflops_per_chip"]
     if job is not None:
         job *= 1e12 * chips
@@ -311,6 +324,37 @@ def _measured(
         origin = "tflops_per_chip" if cells["tflops_per_chip"] else "mfu"
         return tokens, tokens * flops / job, origin
     return tokens, None, ""
+
+
+_AGAIN = 0.03
+"""How near the FLOPs of a token must be to those of recomputing, as a share."""
+
+
+def _with_recomputing(
+    recipe: Recipe,
+    cells: Mapping[str, Any],
+    work: Workload,
+    chips: float,
+    tokens: float,
+    step_s: float | None,
+    assumed: list[str],
+) -> Recipe:
+    """Recognise recomputing by printed FLOPs that a step must have done.
+
+    Where a dense model's shape, its FLOPs a second and its step are all printed, the
+    FLOPs of a token tell three passes (no recomputing) from four.
+    """
+    told = all(cells[key] for key in ("layers", "d_model", "heads", "d_ff"))
+    rate = cells["tflops_per_chip"]
+    if recipe.recompute or not (told and rate and cells["step_time_s"] and step_s):
+        return recipe
+    if float(work.experts) > 1.0:
+        return recipe
+    done = rate * 1e12 * chips * step_s / tokens
+    if abs(done / float(work.hardware_flops()) - 1.0) > _AGAIN:
+        return recipe
+    assumed.append("recomputed in full: printed FLOPs are those of four passes")
+    return dataclasses.replace(recipe, recompute=1.0)
 
 
 def _layout(
@@ -352,10 +396,12 @@ def _layout(
         shard=shard,
         sequence_parallel=1.0 if tp > 1 else 0.0,
         recompute=recipe.recompute,
+        recompute_attention=1.0 if recipe.selective else 0.0,
+        overlap_tp=1.0 if recipe.overlap_tp else 0.0,
         gradient_bytes=recipe.gradient_bytes,
     )  # fmt: skip
     memory = float(platform.chip.memory_bytes) / platform.ranks_per_chip
-    microbatch = cells["microbatch"]
+    microbatch = recipe.microbatch or cells["microbatch"]
     if microbatch is None:
         microbatch = min(unasked_microbatch(work, cut, memory), sequences)
         assumed.append(f"microbatch {microbatch:g}")

@@ -14,7 +14,12 @@ from fabricmodel.training.layout import STATE_BYTES, Layout
 from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.pricing import KINDS, Spent
 from fabricmodel.training.traffic import CAUSES
-from fabricmodel.training.workload import ELEMENTWISE_BYTES, Workload
+from fabricmodel.training.workload import (
+    ELEMENTWISE_BYTES,
+    SCORE_BYTES,
+    WHOLE_BYTES,
+    Workload,
+)
 
 TERMS = (
     "matrix", "memory", "overhead", "optimiser", *CAUSES, "bubble", "straggler",
@@ -141,9 +146,14 @@ def step_terms(
     size = (1.0 + half / columns) * (1.0 + habits.half_tokens / rows)
     linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
     plain = 3.0 * head / machine.plain_flops
-    attend = (3.5 + again) * attention / (machine.plain_flops * habits.attention)
+    loose = 1.0 - layout.fused_attention
+    passes = 3.5 + again + loose * (2.0 * (3.0 + again) - (3.5 + again))
+    attend = passes * attention / (machine.plain_flops * habits.attention)
     matrix = tokens * ((linear + plain) / habits.matrix + attend)
-    elementwise = ELEMENTWISE_BYTES * work.width * work.layers * (1.0 + again / 3.0)
+    on_each = WHOLE_BYTES * (layout.tp - 1.0) * (1.0 - layout.sequence_parallel)
+    elementwise = (ELEMENTWISE_BYTES + on_each) * work.width * work.layers
+    elementwise = elementwise * (1.0 + again / 3.0)
+    elementwise = elementwise + loose * score_bytes(work, layout, again)
     routing = 40.0 * work.width * work.layers * (work.experts_per_token - 1.0)
     held = held_parameters(work, layout)
     reads = 6.0 * held * layout.microbatches
@@ -161,8 +171,9 @@ def step_terms(
         "dp": computing * jnp.where(layout.zero >= 3.0, 1.0, wave_share),
         "copies": computing * wave_share,
     }
+    hidden = {**habits.hidden, "tp": habits.hidden["tp"] * layout.overlap_tp}
     exposed = {
-        cause: paid[cause] - habits.hidden[cause] * beside(paid[cause], room[cause])
+        cause: paid[cause] - hidden[cause] * beside(paid[cause], room[cause])
         for cause in CAUSES
     }
     inner = computing + exposed["tp"] + exposed["cp"] + exposed["ep"]
@@ -177,6 +188,16 @@ def step_terms(
     nodes = jnp.maximum(layout.ranks / machine.ranks_per_node, 1.0)
     terms["straggler"] = habits.jitter * slowest_of(nodes) * sum(terms.values())
     return {name: jnp.asarray(value) for name, value in terms.items()}
+
+
+def score_bytes(work: Workload, layout: Layout, again: Numeric) -> Numeric:
+    """Memory traffic of a token's attention scores in all layers, where not fused.
+
+    heads x sequence of them a layer, masked or not: no kernel skips half a square.
+    """
+    repeats = jnp.maximum(layout.recompute_attention, again)
+    passes = SCORE_BYTES["forwards"] * (1.0 + repeats) + SCORE_BYTES["backwards"]
+    return passes * work.heads * work.sequence * work.layers
 
 
 def beside(communication: Numeric, computation: Numeric) -> Array:
