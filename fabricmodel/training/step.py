@@ -16,6 +16,7 @@ from fabricmodel.training.pricing import KINDS, Spent
 from fabricmodel.training.traffic import CAUSES
 from fabricmodel.training.workload import (
     ELEMENTWISE_BYTES,
+    LOGIT_BYTES,
     SCORE_BYTES,
     WHOLE_BYTES,
     Workload,
@@ -157,7 +158,8 @@ def step_terms(
     routing = 40.0 * work.width * work.layers * (work.experts_per_token - 1.0)
     held = held_parameters(work, layout)
     reads = 6.0 * held * layout.microbatches
-    memory = habits.memory * (tokens * (elementwise + routing) + reads)
+    logits = LOGIT_BYTES * work.head_parameters / work.width
+    memory = habits.memory * (tokens * (elementwise + routing + logits) + reads)
     memory = memory / machine.memory_Bps
     stages = work.layers / layout.pp
     each_s = habits.layer_s + jnp.where(mixed, habits.expert_s, 0.0)

@@ -23,6 +23,10 @@ WHOLE_BYTES = 60.0
 """The part of it, norms and residual sums, that tensor parallelism leaves whole on each
 rank unless the sequence is split too (Korthikanti et al. 2022)."""
 
+LOGIT_BYTES = 30.0
+"""Memory traffic of each logit of a token: written (2), made fp32 (2 + 4), the softmax
+of the loss (4 + 4) and its gradient (4 + 4), back to 2 bytes (4 + 2)."""
+
 SCORE_BYTES = {"forwards": 13.0, "backwards": 21.0}
 """Memory traffic of each score of attention that is not fused into one kernel, 2 bytes
 a number and 1 of a dropout mask: the product with the keys writes it (2), the masked
