@@ -78,7 +78,10 @@ class Plan:
             for key in ("tp", "cp", "pp", "dp", "ep", "virtual")
             if getattr(self.layout, key) > 1
         ]
-        parts.append("zero3" if self.layout.zero >= 3 else "zero2")
+        zero, shard = float(self.layout.zero), float(self.layout.shard)
+        parts.append(f"zero{zero:g}" + (f" over {shard:g}" if shard else ""))
+        if self.layout.cp > 1 and not self.layout.ring:
+            parts.append("all-to-all")
         if self.layout.recompute:
             parts.append("recompute")
         return " ".join(parts)
