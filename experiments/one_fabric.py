@@ -191,8 +191,8 @@ def main(argv: list[str] | None = None) -> int:
             options.out,
             title="Tens of thousands of chips as one",
             question=f"How much longer is a step of {options.model} than on one ideal "
-            "switch, without latency, that joins every chip at the bandwidth of all its "
-            f"links? Each has its own fastest layout ({options.precision}).",
+            "switch, without latency, that joins every chip at the bandwidth of all "
+            f"its links? Each has its own fastest layout ({options.precision}).",
             answer=answer(rows),
             table=table,
             rows=rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from fabricmodel.catalog.chips import Chip
 from fabricmodel.training.layout import Layout, memory_bytes
 from fabricmodel.training.workload import Workload
 
@@ -26,6 +27,7 @@ class Recipe:
       version: of the software, as far as a release or a container is named.
       microbatch: of a data-parallel rank, in sequences; 0 where not told.
       selective: whether attention alone is recomputed.
+      offloads: whether activations are said to move to the host.
       sequence_parallel: whether the sequence is said to be split.
       overlap_tp: False where the run is the one of a pair without overlap.
       gradient_bytes: 4 where weights and gradients are kept in fp32 (MaxText).
@@ -44,6 +46,7 @@ class Recipe:
     version: str = ""
     microbatch: float = 0.0
     selective: bool = False
+    offloads: bool = False
     sequence_parallel: bool = False
     overlap_tp: bool = True
 
@@ -85,6 +88,7 @@ def recipe_of(text: str) -> Recipe:
         version=version_of(text),
         microbatch=_number(r"\bmicrobatch (\d+)", lower),
         selective="selective" in lower,
+        offloads="offload" in lower,
         sequence_parallel=bool(re.search(r"seqpar|sequence.parallel", lower)),
         overlap_tp="vanillatp" not in lower,
         narrow="fp8" if "fp8 peak" in lower else "",
@@ -169,6 +173,30 @@ def unasked_microbatch(work: Workload, layout: Layout, memory: float) -> float:
         if float(memory_bytes(work, trial)) <= memory:
             return size
     return 1.0
+
+
+TOO_MUCH = 1.5
+"""Memory needed over that of a rank, from which a layout surely does not fit."""
+
+_HOST_MEMORY = ("gb", "gh", "tpu")
+
+
+def must_recompute(
+    recipe: Recipe, work: Workload, layout: Layout, chip: Chip, memory: float
+) -> bool:
+    """Whether a run that says nothing of recomputing can't have done without.
+
+    Its activations would need far more than the memory of a rank, and with recomputing
+    they fit. Where chips commonly move activations to the host (Grace, TPU), or the run
+    says so, that may be what it did.
+    """
+    if layout.recompute or recipe.selective or recipe.offloads:
+        return False
+    if chip.name.startswith(_HOST_MEMORY):
+        return False
+    again = dataclasses.replace(layout, recompute=1.0)
+    needed = float(memory_bytes(work, layout)), float(memory_bytes(work, again))
+    return needed[0] > TOO_MUCH * memory and needed[1] <= memory
 
 
 def default_layout(

@@ -23,24 +23,14 @@ from fabricmodel.training.recipes import (
     Recipe,
     before_fusing,
     default_layout,
+    must_recompute,
     recipe_of,
     takes_whole_batch,
     unasked_microbatch,
 )
+from fabricmodel.training.shapes import Unusable, work_of
 from fabricmodel.training.software import software_of
-from fabricmodel.training.workload import (
-    Transformer,
-    Workload,
-    with_sizes,
-    workload,
-    workload_of_size,
-)
-
-_SEQUENCE = 4096.0  # tokens, where a row gives no length
-
-
-class Unusable(Exception):
-    """Why a row can't be asked about; its text goes into the report."""
+from fabricmodel.training.workload import Workload
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,12 +89,40 @@ def read_runs(path: str | os.PathLike[str]) -> tuple[pl.DataFrame, list[Run]]:
         raise MeasurementError(
             place, "has no column 'chip'", f"Columns are {', '.join(COLUMNS)}"
         )
-    return frame, [read_run(i, row) for i, row in enumerate(frame.to_dicts())]
+    rows = frame.to_dicts()
+    told = _told_to_series(rows)
+    return frame, [
+        read_run(i, {**row, **told.get(str(row.get("group") or ""), {})})
+        for i, row in enumerate(rows)
+    ]
+
+
+def _told_to_series(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Remarks of one run of a series on what all of them do, as a cell of its own.
+
+    A microbatch in words, of one or several runs of a series alike, holds for all of
+    the series: tables fill the column with 1 where a log says nothing.
+    """
+    found: dict[str, set[float]] = {}
+    for row in rows:
+        group = str(row.get("group") or "")
+        size = recipe_of(str(row.get("notes") or "")).microbatch
+        if group and size:
+            found.setdefault(group, set()).add(size)
+    return {
+        group: {"series_remarks": f"microbatch {sizes.pop():g}"}
+        for group, sizes in found.items()
+        if len(sizes) == 1
+    }
 
 
 def read_run(index: int, row: Mapping[str, Any]) -> Run:
     """Read one row; never raises, an unusable row carries its reason."""
     cells, passed, odd = clean(row)
+    remarks = str(row.get("series_remarks") or "")
+    if remarks and remarks not in cells["notes"]:
+        passed.append(f"{remarks}, as another run of its series says")
+        cells["notes"] = f"{cells['notes']}; {remarks}"
     name = cells["run"] or f"row {index + 1}"
     plain = Run(
         row=index,
@@ -134,7 +152,7 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
     )
     if not platform.known:
         assumed.append(f"chip {cells['chip']!r} made up from its peak")
-    work = _work(cells, recipe, assumed)
+    work = work_of(cells, recipe, assumed)
     chips = _chips(cells, platform, assumed)
     tokens, step_s, origin = _measured(cells, work, recipe, chips, assumed)
     ranks = chips * platform.ranks_per_chip
@@ -144,16 +162,7 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
         assumed.append("a chip of the table is one die")
     recipe = _with_recomputing(recipe, cells, work, chips, tokens, step_s, assumed)
     layout = _layout(cells, work, recipe, platform, ranks, tokens, assumed)
-    if layout.pp == 1.0 and not recipe.accumulate:
-        if takes_whole_batch(plain.stack, platform.name):
-            whole = layout.microbatch * layout.microbatches
-            layout = dataclasses.replace(layout, microbatch=whole, microbatches=1.0)
-    if before_fusing(plain.release):
-        assumed.append("attention not fused, before 2022-06")
-        split = 1.0 if recipe.sequence_parallel and layout.tp > 1 else 0.0
-        layout = dataclasses.replace(
-            layout, fused_attention=0.0, overlap_tp=0.0, sequence_parallel=split
-        )
+    layout = _as_software_does(layout, plain, recipe, platform, assumed)
     slices = recipe.slices
     return dataclasses.replace(
         plain,
@@ -183,99 +192,6 @@ def _precision(text: str, assumed: list[str]) -> str:
             return stem
     assumed.append("precision bf16" if not text else f"precision {text!r} as bf16")
     return "bf16"
-
-
-def _work(cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]) -> Workload:
-    sequence = cells["seq_len"]
-    if sequence is None:
-        sequence = _SEQUENCE
-        assumed.append(f"sequences of {sequence:g} tokens")
-    total, active = cells["model_params_total"], cells["model_params_active"]
-    total = total or active
-    if total is not None and active is not None:
-        active = min(active, total)
-    shape = [cells[key] for key in ("layers", "d_model", "heads", "d_ff")]
-    if not any(value is None for value in shape) and not _fits(shape, total, active):
-        shape = [None]
-        assumed.append("printed shape set aside: it does not make the printed size")
-        cells = {**cells, "layers": None, "d_model": None}
-    if any(value is None for value in shape) or len(shape) < 4:
-        if total is None and cells["tflops_per_chip"] and cells["tokens_per_s"]:
-            per_token = cells["tflops_per_chip"] * 1e12 * (cells["num_chips"] or 0.0)
-            active = 0.9 * per_token / cells["tokens_per_s"] / 6.0
-            total = active * (10.0 if cells["ep"] else 1.0)
-            assumed.append("size of the model from its published FLOPs a token")
-        if not total:
-            raise Unusable("neither the size nor the shape of the model is given")
-        assumed.append("shape of the model guessed from its size")
-        return workload_of_size(
-            total,
-            active or total,
-            sequence,
-            vocabulary=cells["vocab"] or 128_000.0,
-            layers=cells["layers"],
-            width=cells["d_model"],
-        )
-    layers, width, heads, feed_forward = (float(value or 0.0) for value in shape)
-    model = Transformer(
-        layers=layers,
-        width=width,
-        heads=heads,
-        kv_heads=min(cells["kv_heads"] or heads, heads),
-        head_width=max(width / heads, 128.0 if width / heads < 64.0 else 1.0),
-        feed_forward=feed_forward,
-        vocabulary=cells["vocab"] or 51_200.0,
-    )
-    active = active or total
-    if total is not None and active is not None and active < 0.9 * total:
-        model = _with_experts(model, total, active)
-    elif total is not None:
-        model = min(
-            (
-                dataclasses.replace(model, matrices=m, embeddings=e, head_width=w)
-                for w in dict.fromkeys((model.head_width, 128.0, 256.0))
-                for m in (2.0, 3.0)
-                for e in (1.0, 2.0)
-            ),
-            key=lambda each: abs(math.log(each.parameters / total)),
-        )
-    work = workload(model, sequence, trained=recipe.trained)
-    return with_sizes(work, total, active)
-
-
-def _fits(
-    shape: Sequence[float | None], total: float | None, active: float | None
-) -> bool:
-    """Whether a printed shape could make the printed size, within a factor of 3."""
-    if total is None:
-        return True
-    layers, width, _, feed_forward = (float(value or 0.0) for value in shape)
-    dense = layers * width * (4.0 * width + 2.5 * feed_forward)
-    least = 0.1 * (active or total) if (active or total) < 0.9 * total else total / 3.0
-    return least <= dense <= 3.0 * total
-
-
-def _with_experts(model: Transformer, total: float, active: float) -> Transformer:
-    """Find experts whose number and choice explain both published sizes.
-
-    The printed width is that of one expert, or of a dense block of the same model: then
-    the experts that would fit are fewer than one token's choice, and they are narrower.
-    """
-    one = float(3.0 * model.width * model.feed_forward * model.layers)
-    base = float(dataclasses.replace(model, experts=1.0, feed_forward=0.0).parameters)
-    chosen = max((active - base) / one, 0.05)
-    spread = (total - active) / one + chosen
-    if chosen >= 1.5:
-        scale = chosen / round(chosen)
-    else:
-        scale = chosen / 8.0 if spread / chosen > 8.0 else chosen
-    width = model.feed_forward * min(scale, 1.0)
-    return dataclasses.replace(
-        model,
-        feed_forward=width,
-        experts=max(round(spread / min(scale, 1.0)), 2.0),
-        experts_per_token=max(round(chosen / min(scale, 1.0)), 1.0),
-    )
 
 
 def _chips(cells: Mapping[str, Any], platform: Platform, assumed: list[str]) -> float:
@@ -413,6 +329,10 @@ def _layout(
         count = pp
         assumed.append(f"{pp:g} microbatches, to fill the pipeline")
     microbatch = sequences / count
+    trial = dataclasses.replace(cut, microbatch=microbatch, microbatches=count)
+    if must_recompute(recipe, work, trial, platform.chip, memory):
+        assumed.append("recomputed in full: its activations would not fit")
+        cut = dataclasses.replace(cut, recompute=1.0)
     virtual = recipe.virtual if pp > 1 else 1.0
     return dataclasses.replace(
         cut,
@@ -420,6 +340,23 @@ def _layout(
         microbatches=count,
         virtual=max(min(virtual, work.layers / pp), 1.0),
     )
+
+
+def _as_software_does(
+    layout: Layout, plain: Run, recipe: Recipe, platform: Platform, assumed: list[str]
+) -> Layout:
+    """Put in what no run prints, but its framework and its date tell."""
+    whole = takes_whole_batch(plain.stack, platform.name)
+    if whole and layout.pp == 1.0 and not recipe.accumulate:
+        together = layout.microbatch * layout.microbatches
+        layout = dataclasses.replace(layout, microbatch=together, microbatches=1.0)
+    if before_fusing(plain.release):
+        assumed.append("attention not fused, before 2022-06")
+        split = 1.0 if recipe.sequence_parallel and layout.tp > 1 else 0.0
+        layout = dataclasses.replace(
+            layout, fused_attention=0.0, overlap_tp=0.0, sequence_parallel=split
+        )
+    return layout
 
 
 def _shard(recipe: Recipe, dp: float, cp: float) -> float:

@@ -46,8 +46,8 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
       microbatch (Korthikanti et al. 2022), or 4 all_reduces without sequence
       parallelism; recomputing repeats the two of each that are forwards.
     - ``cp``: a ring passes keys and values of 2 a b s/c H_kv/t along c - 1 times
-      forwards and twice that backwards; or 8 all_to_alls, half of them of queries and results
-      (a b s/c H_q/t), half of keys and values (a b s/c H_kv/t).
+      forwards and twice that backwards; or 8 all_to_alls, half of them of queries and
+      results (a b s/c H_q/t), half of keys and values (a b s/c H_kv/t).
     - ``ep``: 2 all_to_alls forwards and 2 backwards of k b s/(c t) H a.
     - ``pp``: a b s/c H/t to a neighbour, forwards and backwards, ``virtual`` times for
       each microbatch.
