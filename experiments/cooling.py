@@ -170,6 +170,13 @@ def answer(rows: list[dict[str, Any]], chips: int) -> str:
     )
 
 
+VERDICT = (
+    "liquid gives density without throttling: the density holds, by power alone; that "
+    "air throttles fails for chips of some 700 W, and holds for those of 1,000 W and "
+    "more; for Trainium it can't be decided, no temperature or clock is published."
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, compute and write."""
     parser = study.parser("cooling", "Air against liquid: clock, density, energy.")
@@ -202,6 +209,7 @@ def main(argv: list[str] | None = None) -> int:
             "throttling, where "
             "air would throttle?",
             answer=answer(rows, options.chips),
+            verdict=VERDICT,
             table=table,
             rows=rows,
             standing="- Catalogue: powers, racks, temperatures of HGX H100 in "

@@ -160,6 +160,26 @@ def answer(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """Say where the claim holds."""
+    last = max(row["chips"] for row in rows)
+    trn = [r for r in rows if r["chips"] == last and r["platform"].startswith("trn")]
+    loss = ", ".join(
+        f"{study.LABELS[r['platform']]} {100 * (r['ratio_low'] - 1):.0f} to "
+        f"{100 * (r['ratio_high'] - 1):.0f} %"
+        for r in trn
+    )
+    return (
+        "NeuronLink makes tens of thousands of chips one: fails as a statement on the "
+        "fabric, whose domains end at "
+        + " and ".join(f"{r['domain_chips']:,}" for r in trn)
+        + " chips; as a statement on the step it can be read off what is lost at "
+        f"{last:,} chips ({loss}), catalogue prices and unseen habits."
+        if trn
+        else "about NeuronLink, which was not asked for."
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, plan both fabrics and write."""
     parser = study.parser("one_fabric", "How far a fabric is from one ideal switch.")
@@ -194,11 +214,10 @@ def main(argv: list[str] | None = None) -> int:
             "switch, without latency, that joins every chip at the bandwidth of all "
             f"its links? Each has its own fastest layout ({options.precision}).",
             answer=answer(rows),
+            verdict=verdict(rows),
             table=table,
             rows=rows,
-            standing="\n".join(
-                f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
-            )
+            standing=study.standing(options.platforms)
             + "\n- The ideal is no product: one switch of that many ports does not "
             "exist. It has no latency, no launch and no contention, reduces what "
             "passes through it, and asks of each rank only the bytes that no algorithm "
