@@ -47,7 +47,8 @@ def ideal(platform: Platform) -> Platform:
 
     What is left of a collective is the bytes that a rank can't avoid to send, at the
     bandwidth of all its links together: the lower bound of any fabric whose ranks have
-    these links (``timing.bounds``), so no step on the real one is shorter.
+    these links (``timing.bounds``), so no step on the real one is shorter. Hosts, whose
+    ranks slow down together, stay what they are.
     """
     switch = Level(
         name="ideal",
@@ -65,7 +66,9 @@ def ideal(platform: Platform) -> Platform:
         memory_round_s=0.0,
         memory_byte_s=0.0,
     )
-    return dataclasses.replace(platform, fabric=fabric)
+    return dataclasses.replace(
+        platform, fabric=fabric, together=platform.ranks_per_node
+    )
 
 
 def domain_chips(platform: Platform) -> int:
