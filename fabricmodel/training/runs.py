@@ -163,6 +163,10 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
     recipe = _with_recomputing(recipe, cells, work, chips, tokens, step_s, assumed)
     layout = _layout(cells, work, recipe, platform, ranks, tokens, assumed)
     layout = _as_software_does(layout, plain, recipe, platform, assumed)
+    memory = float(platform.chip.memory_bytes) / platform.ranks_per_chip
+    if must_recompute(recipe, work, layout, platform.chip, memory):
+        assumed.append("recomputed in full: its activations would not fit")
+        layout = dataclasses.replace(layout, recompute=1.0)
     slices = recipe.slices
     return dataclasses.replace(
         plain,
@@ -329,10 +333,6 @@ def _layout(
         count = pp
         assumed.append(f"{pp:g} microbatches, to fill the pipeline")
     microbatch = sequences / count
-    trial = dataclasses.replace(cut, microbatch=microbatch, microbatches=count)
-    if must_recompute(recipe, work, trial, platform.chip, memory):
-        assumed.append("recomputed in full: its activations would not fit")
-        cut = dataclasses.replace(cut, recompute=1.0)
     virtual = recipe.virtual if pp > 1 else 1.0
     return dataclasses.replace(
         cut,

@@ -111,3 +111,21 @@ def test_jax_takes_a_whole_batch_at_once():
     other = read_run(0, {**ROW, "microbatch": 4}).layout
     assert other is not None
     assert (other.microbatch, other.microbatches) == (4.0, 4.0)
+
+
+def test_a_run_that_could_not_fit_recomputes():
+    """MT-NLG 530B by its shape: unfused scores of 35 stages in flight, not split."""
+    row = {
+        **ROW, "source": "PaLM paper Table 3", "model_params_total": 5.3e11,
+        "layers": 105, "d_model": 20480, "heads": 128, "d_ff": 81920, "seq_len": 2048,
+        "global_batch_tokens": 3932160, "num_chips": 2240, "tp": 8, "pp": 35, "dp": 8,
+        "chip": "A100-80GB", "step_time_s": None, "mfu": 0.3,
+        "bf16_peak_tflops_used": 312,
+    }  # fmt: skip
+    run = read_run(0, row)
+    assert run.layout is not None and run.layout.recompute == 1.0
+    assert "recomputed in full: its activations would not fit" in run.assumed
+    later = read_run(0, {**row, "source": "README 2024"}).layout
+    assert later is not None and later.recompute == 0.0
+    told = read_run(0, {**row, "notes": "selective recompute"}).layout
+    assert told is not None and told.recompute == 0.0
