@@ -12,10 +12,9 @@ import polars as pl
 import fabricmodel as fm
 from fabricmodel.baselines.nccl import dgx, nccl_choice
 from fabricmodel.tuning import Cell, LearnedCosts, Rule, find_rule, merge_rules
-from fabricmodel.tuning.learned import RUN
+from fabricmodel.tuning.learned import CELL, RUN, forced
 
 _PER_OCTAVE = 2
-_CELL = ["collective", "ranks", "ranks_per_node"]
 _NCCL = ("Ring", "Tree", "NVLS", "NVLSTree", "PAT")
 
 
@@ -64,15 +63,13 @@ def judge(
     counts where at least two of them were; ``chosen_over_best`` is None where the one
     that the rules name was not.
     """
-    frame = held_out.frame.filter(pl.col("algorithm") != "").with_columns(
-        pl.col("ranks_per_node").fill_null(1.0)
-    )
+    frame = forced(held_out)
     low = np.log2(min(fitted.size_bytes.min(), held_out.size_bytes.min()))
     high = np.log2(max(fitted.size_bytes.max(), held_out.size_bytes.max()))
     grid = 2.0 ** np.arange(low, high + 0.5 / _PER_OCTAVE, 1.0 / _PER_OCTAVE)
     rules: list[Rule] = []
     rows: list[dict[str, Any]] = []
-    for key, mine in frame.group_by(_CELL, maintain_order=True):
+    for key, mine in frame.group_by(CELL[:3], maintain_order=True):
         collective, ranks, local = str(key[0]), float(key[1]), float(key[2])  # pyright: ignore[reportArgumentType]
         known = set(costs.labels(collective)) & set(mine["algorithm"])
         known = {label for label in known if not _is_default(label)}
@@ -171,12 +168,10 @@ def floor(times: fm.Measurements) -> dict[str, Any]:
     Returns:
       The number of such pairs of runs, and the mean and median regret, None without.
     """
-    forced = times.frame.filter(
-        (pl.col("algorithm") != "")
-        & ~pl.col("algorithm").str.to_lowercase().str.starts_with("default")
-    )
+    default = pl.col("algorithm").str.to_lowercase().str.starts_with("default")
     found = []
-    for _, cell in forced.group_by(*_CELL, "size_bytes", maintain_order=True):
+    rivals = forced(times).filter(~default)
+    for _, cell in rivals.group_by(CELL, maintain_order=True):
         runs: list[dict[str, float]] = []
         for _, run in cell.group_by(*RUN, maintain_order=True):
             medians = run.group_by("algorithm").agg(pl.col("time_us").median())

@@ -25,8 +25,10 @@ OCTAVES = np.array([4.0, 4.0, 1.0])
 """Over which knowledge fades: of size, of ranks, of ranks on a node."""
 NOISE = 0.03
 """Log standard deviation of a measurement."""
-RUN = ("series", "dtype", "statistic", "source", "notes")
-"""Columns of what rivals must have in common to be compared."""
+CELL = ("collective", "ranks", "ranks_per_node", "size_bytes")
+"""Columns of the question that algorithms compete to answer."""
+RUN = ("series", "topology_shape", "dtype", "statistic", "source", "run")
+"""Columns of what rivals must have in common besides; ``forced`` makes ``run``."""
 _SWING = 0.5  # log standard deviation of costs far from each other
 _WORST = 2.0  # a rival e^2 times slower is out, how far doesn't matter
 _FEWEST = 2  # runs of an algorithm, to say anything of it
@@ -73,25 +75,23 @@ class LearnedCosts:
     def fit(times: Measurements) -> LearnedCosts:
         """Learn from every row that names its algorithm.
 
-        Rivals are compared within a run only (``RUN``): device or host memory, another
-        version or another day may change a time more than the algorithm does. Repeats
-        count by their median.
+        Rivals are compared within a run only (see ``forced``). Repeats count by their
+        median.
 
         Raises:
           FabricModelError: where no two algorithms were measured side by side.
         """
-        cell = ["collective", "ranks", "ranks_per_node", "size_bytes"]
-        forced = times.frame.filter(pl.col("algorithm") != "").with_columns(
-            pl.col("ranks_per_node").fill_null(1.0)
+        same = (*CELL, *RUN)
+        medians = (
+            forced(times)
+            .group_by(*same, "algorithm", maintain_order=True)
+            .agg(pl.col("time_us").median())
         )
-        medians = forced.group_by(*cell, *RUN, "algorithm", maintain_order=True).agg(
-            pl.col("time_us").median()
-        )
-        best = pl.col("time_us").min().over(*cell, *RUN)
+        best = pl.col("time_us").min().over(same)
         compared = medians.with_columns(
             over=(pl.col("time_us") / best).log().clip(0.0, _WORST)
-        ).filter(pl.len().over(*cell, *RUN) > 1)
-        costs = compared.group_by(*cell, "algorithm", maintain_order=True).agg(
+        ).filter(pl.len().over(same) > 1)
+        costs = compared.group_by(*CELL, "algorithm", maintain_order=True).agg(
             pl.col("over").median()
         )
         found = {}
@@ -131,6 +131,22 @@ class LearnedCosts:
             label: self.candidates[collective, label].expected(points)
             for label in self.labels(collective)
         }
+
+
+def forced(times: Measurements) -> pl.DataFrame:
+    """The rows that name their algorithm, with a column ``run``.
+
+    Device or host memory, another version or another day may change a time more than
+    the algorithm does, so rivals are compared within a run. Notes tell runs apart where
+    one algorithm stands under several of them; else they may describe the algorithms.
+    """
+    where = (*CELL, *(name for name in RUN if name != "run"))
+    frame = times.frame.filter(pl.col("algorithm") != "").with_columns(
+        pl.col("ranks_per_node").fill_null(1.0)
+    )
+    frame = frame.with_columns(run=pl.col("notes").n_unique().over(*where, "algorithm"))
+    repeated = pl.col("run").max().over(where) > 1
+    return frame.with_columns(run=pl.when(repeated).then("notes").otherwise(pl.lit("")))
 
 
 def _points(sizes: Array, ranks: Array, local: Array) -> Array:

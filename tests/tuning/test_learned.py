@@ -82,6 +82,13 @@ def test_rivals_are_compared_within_a_run_only():
         )
 
 
+def test_notes_that_describe_the_algorithms_part_no_rivals():
+    """Each algorithm once, under notes of its own: one run."""
+    frame = runs().frame.with_columns(notes=pl.format("made by {}", "algorithm"))
+    costs = LearnedCosts.fit(fm.Measurements.from_frames([frame]))
+    assert costs.labels("all_reduce") == ["ring", "tree"]
+
+
 def test_the_floor_is_what_the_winner_of_one_run_costs_in_the_other():
     def run(notes, tree_us, ring_us):
         return [
