@@ -6,8 +6,9 @@ from the runs nearby by a Gaussian process whose covariance decays exponentially
 the distance in octaves, the random walk by which the fit's own discrepancy grows.
 
 The expected time counts, not the median: of two that look alike, the one that was
-measured nearby wins. Times themselves (a sum of launch, rounds and bytes for each
-algorithm) were tried beside this, and chose worse on more ranks than were measured.
+measured nearby wins. Times themselves, a sum of launch, rounds and bytes for each
+algorithm, were tried beside this: on more ranks than were measured they chose worse on
+one machine, and no better on another.
 """
 
 from __future__ import annotations
