@@ -22,6 +22,7 @@ OPERATIONS = ("sum", "prod", "min", "max", "avg", "mulsum", "none")
 UNCHECKED = "N/A"
 # Largest deviation that the older versions pass, by element type; 0 for integers.
 _DEVIATION = {"half": 1e-2, "bfloat16": 1e-1, "float": 1e-5, "double": 1e-12}
+_ELEMENT_BYTES = pl.col("dtype").replace_strict(DTYPE_BYTES)
 _STATISTICS = ("out-of-place", "in-place")
 
 
@@ -76,14 +77,13 @@ def usable_halves(
         )
         for half, statistic in enumerate(_STATISTICS)
     ]
-    size, count = pl.col("size_bytes"), pl.col("count")
     halves = pl.concat(parts).sort("index", maintain_order=True)
     halves = halves.with_columns(
         size_bytes=numbers("size"), count=numbers("elements"), time_us=numbers("time")
     )
     halves = halves.with_columns(
         fine=_fine(counts, failed).fill_null(False),
-        shards=size / (count * pl.col("dtype").replace_strict(DTYPE_BYTES)),
+        shards=pl.col("size_bytes") / (pl.col("count") * _ELEMENT_BYTES),
     )
     odd = halves.filter(~pl.col("fine"))
     wrong, bad = False, []
