@@ -98,16 +98,19 @@ def read_measurements(
     tables = []
     for path in paths:
         name = os.fspath(path)
-        tables.append(_read(_load(name), name, given))
+        tables.append(read_content(_load(name), name, given))
     return Measurements.concat(*tables)
 
 
-def _read(
-    data: bytes,
-    name: str,
-    given: Given,
-) -> Measurements:
-    """Read with the first format that recognises the content."""
+def read_content(data: bytes, name: str, given: Given = NOTHING) -> Measurements:
+    """Read a file's bytes with the first format that recognises them.
+
+    Raises:
+      MeasurementError: as ``read_measurements``; it names the file as ``name``.
+
+    >>> read_content(b"ranks,collective,size_bytes,time_us\\n8,ag,64,5\\n", "t.csv")
+    Measurements(1 row; all_gather; 8 ranks; 64 B; nothing set aside)
+    """
     for form in _BINARY:
         if form.matches(data):
             return form.read(data, name, given)

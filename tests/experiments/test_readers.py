@@ -55,10 +55,8 @@ def test_an_invented_number_and_a_crash_are_faults(monkeypatch):
     monkeypatch.setattr(form, "read", inventive)
     assert any(fuzz.one("osu", seed)[1] for seed in range(10))
     monkeypatch.setattr(form, "read", lambda *a, **k: 1 / 0)
-    assert fuzz.one("osu", 0) == (
-        "crashed",
-        ["ZeroDivisionError: division by zero"],
-    )
+    crash = ("crashed", ["ZeroDivisionError: division by zero"])
+    assert crash in [fuzz.one("osu", seed) for seed in range(5)]
 
 
 def test_the_fuzz_counts_what_it_tried_and_stops_in_time(tmp_path):
