@@ -67,6 +67,7 @@ def products(fabric: Fabric, stems: Sequence[Sequence[str]], kind: str) -> Array
         for stem in several:
             if f"{stem}.{kind}" in names:
                 own[row, names.index(f"{stem}.{kind}")] = 1.0
+    values = jnp.asarray(fabric.factors.values, float)
     if not own.any():
-        return jnp.ones(len(stems))
-    return jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))
+        return jnp.ones((len(stems), *values.shape[1:]))
+    return jnp.exp(own @ jnp.log(values))

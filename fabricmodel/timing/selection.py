@@ -26,7 +26,7 @@ _NEVER = 60.0  # log seconds of a candidate that does not exist
 _FREE = -60.0  # log seconds of one that has nothing to do
 
 
-def over(array: Array | np.ndarray, axes: int) -> Array | np.ndarray:
+def over(array: Array | np.ndarray, axes: int) -> Array:
     """Give an array axes of length 1 behind its own, up to so many.
 
     Cases come last: what holds for all of them meets what each has for itself.
@@ -34,7 +34,7 @@ def over(array: Array | np.ndarray, axes: int) -> Array | np.ndarray:
     >>> over(np.ones((2, 3)), 4).shape
     (2, 3, 1, 1)
     """
-    return array.reshape(array.shape + (1,) * (axes - array.ndim))
+    return jnp.reshape(array, array.shape + (1,) * (axes - array.ndim))
 
 
 def soft_min_groups(
