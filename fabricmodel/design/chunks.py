@@ -12,8 +12,8 @@ import numpy as np
 
 from fabricmodel.errors import FabricModelError
 
-PIECE = 2**12
-"""Cases of a piece: what lies between a formula's first and last step fits a cache."""
+PIECE = 2**17
+"""Cases of a piece: of one formula a few megabytes, which stay in cache."""
 
 
 def in_pieces(

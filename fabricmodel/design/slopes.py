@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fabricmodel.design.chunks import PIECE, in_pieces
+from fabricmodel.design.chunks import in_pieces
 from fabricmodel.errors import FabricError
 from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Fabric, Factors
 from fabricmodel.timing.collective import as_float, check_collective
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import count_table
+
+PIECE = 2**11
+"""Sizes of a piece: some hundred rows of them, for the candidates, stay in cache."""
 
 _OWN_PRICES = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
@@ -58,7 +61,8 @@ def collective_slopes(
         differentiated.
       collective: as of ``collective_time``.
       size_bytes: (n,) bytes of the full vector, above zero.
-      piece, workers: as of ``in_pieces``.
+      piece: sizes at a time.
+      workers: as of ``in_pieces``.
 
     Raises:
       FabricError: for an unknown collective, or a fabric that holds arrays of cases.
