@@ -36,17 +36,19 @@ def level_prices(levels: Sequence[Level]) -> tuple[Array, Array]:
 
     In the order of ``timing.scale.scaled_counts``.
     """
-    prices = jnp.stack(
-        jnp.broadcast_arrays(
-            *(
-                jnp.asarray(getattr(level, field), float)
-                for level in levels
-                for field in LINK_PRICES
-            )
-        )
-    )
-    prices = prices.reshape(len(levels), len(LINK_PRICES), *prices.shape[1:])
-    return prices[:, :4], prices[:, 4:]
+    # stacked apart: cut out of one array, their derivatives would be padded and added
+    return _stacked(levels, LINK_PRICES[:4]), _stacked(levels, LINK_PRICES[4:])
+
+
+def _stacked(levels: Sequence[Level], fields: Sequence[str]) -> Array:
+    """Stack some prices of the levels: (L, F, ...)."""
+    rows = [
+        jnp.asarray(getattr(level, field), float)
+        for level in levels
+        for field in fields
+    ]
+    prices = jnp.stack(jnp.broadcast_arrays(*rows))
+    return prices.reshape(len(levels), len(fields), *prices.shape[1:])
 
 
 def phase_seconds(
