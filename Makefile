@@ -2,6 +2,7 @@
 # make measure  times the collectives of this machine's JAX devices
 # make rig      builds a network of known truth, measures it and compares (Linux, root)
 # make bench    times predictions, gradients, layouts, fits and first answers here
+# make counts   holds every count of the registry against its execution
 # make test     lint, types and tests; `make lint` and `make pytest` are its two halves
 # make clean    removes the environments and caches made here, and leaves out/ alone
 #
@@ -17,7 +18,7 @@ VENV := .venv-$(PYVERSION)
 BIN := $(VENV)/bin/python
 INSTALL := $(BIN) -m pip install --quiet --editable
 
-.PHONY: help scale measure rig bench test lint pytest clean new-enough
+.PHONY: help scale measure rig bench counts test lint pytest clean new-enough
 .NOTPARALLEL:
 
 help:
@@ -34,6 +35,9 @@ rig: $(VENV)/.installed-experiments
 
 bench: $(VENV)/.installed-experiments
 	$(BIN) -m experiments.bench $(ARGS)
+
+counts: $(VENV)/.installed-dev
+	$(BIN) tests/algorithms/check_counts.py $(ARGS)
 
 test: lint pytest
 

@@ -39,9 +39,7 @@ def rows_of(chips: int, derates: list[float]) -> list[dict[str, Any]]:
     rows = []
     for name in CHIPS:
         chip = load_chip(name)
-        if chip.power_W is None:
-            continue
-        watts = float(np.asarray(chip.power_W))
+        watts = float(np.asarray(chip.rated_W()))
         cases = {kind: designed(each, watts) for kind, each in COOLINGS.items()}
         for derate in derates:
             if derate:
@@ -127,10 +125,10 @@ def _mark_chips(axis: Any) -> None:
     """Draw a line at the power of each chip, with the names of those that share it."""
     named: dict[float, list[str]] = {}
     for name in CHIPS:
-        watts = load_chip(name).power_W
-        if watts is not None and float(np.asarray(watts)) <= POWERS[-1]:
+        watts = float(np.asarray(load_chip(name).rated_W()))
+        if watts <= POWERS[-1]:
             label = study.LABELS.get(name, name.upper())
-            named.setdefault(float(np.asarray(watts)), []).append(label)
+            named.setdefault(watts, []).append(label)
     for watts, names in named.items():
         axis.axvline(watts, color="#bbbbbb", linewidth=0.8, zorder=0)
         axis.text(

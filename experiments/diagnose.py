@@ -3,10 +3,11 @@
 For each series (and, where its fabric is a generic one, each collective and algorithm):
 measured time over counts x prices alone, against size and against ranks; the prices
 that the data informed, and those that trade off; and which measurement would narrow the
-interval of a question most.
+interval of a question most. With --choose, which of three models of increasing richness
+foretells the largest measured scales best.
 
     python -m experiments.diagnose --measurements FILE... [--fabric NAME|FILE]
-        [--at COLLECTIVE:SIZE:RANKS] [--max-ranks N] [--out DIR]
+        [--at COLLECTIVE:SIZE:RANKS] [--max-ranks N] [--choose] [--out DIR]
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Diagnosis:
     question: tuple[str, float, float]
     advice: tuple[fm.Suggestion, ...]
     unanswered: str
+    choice: fm.Choice | None
 
 
 def question_of(text: str) -> tuple[str, float, float]:
@@ -70,11 +72,16 @@ def question_of(text: str) -> tuple[str, float, float]:
 
 
 def diagnose(
-    group: Group, question: tuple[str, float, float] | None, max_ranks: float | None
+    group: Group,
+    question: tuple[str, float, float] | None,
+    max_ranks: float | None,
+    *,
+    chosen: bool = False,
 ) -> Diagnosis:
-    """Fit one group, and look at what the fit says of itself."""
+    """Fit one group, its model chosen if asked, and see what the fit says of itself."""
     times = group.fitted
-    model = fm.fit(group.fabric, times)
+    choice = fm.choose(group.fabric, times) if chosen else None
+    model = choice.model if choice else fm.fit(group.fabric, times)
     first = times.frame.row(0, named=True)
     words = [first["series"] or "measurements"]
     if group.fabric.name.startswith("generic"):
@@ -117,6 +124,7 @@ def diagnose(
         question=asked,
         advice=advice,
         unanswered=reason,
+        choice=choice,
     )
 
 
@@ -167,6 +175,11 @@ def _write(folder: Path, found: list[Diagnosis]) -> None:
                     "question": list(each.question),
                     "advice": [dataclasses.asdict(x) for x in each.advice],
                     "unanswered": each.unanswered,
+                    "chosen": each.choice.name if each.choice else None,
+                    "scores": [
+                        dataclasses.asdict(x)
+                        for x in (each.choice.scores if each.choice else ())
+                    ],
                 }
                 for each in found
             ],
@@ -191,6 +204,7 @@ def main(argv: list[str] | None = None) -> int:
         "--max-ranks", type=float, metavar="N",
         help="of a run that can be measured; else twice the largest run",
     )  # fmt: skip
+    parser.add_argument("--choose", action="store_true", help="each group's model")
     parser.add_argument("--out", type=Path, default=Path("out/diagnose"))
     options = parser.parse_args(argv)
     console = Console(stderr=True)
@@ -200,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
         times = select(fm.read_measurements(*options.measurements), options)
         groups = split(times, math.inf, fabric)
         found = [
-            diagnose(group, question, options.max_ranks)
+            diagnose(group, question, options.max_ranks, chosen=options.choose)
             for group in track(groups, "Fitting", console=console, transient=True)
         ]
         with whole_folder(options.out) as folder:

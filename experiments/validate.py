@@ -4,6 +4,10 @@ Fits the points with at most N ranks, predicts the others, and scores both. A he
 row never reaches the fit: the table is split before anything else sees it.
 
     python -m experiments.validate --measurements FILE... --fit-max-ranks N --json OUT
+        [--choose]
+
+With --choose the model of each group is chosen among three by how well it foretells
+the largest scales of the fitted rows (``fabricmodel.choose``), at some seven fits each.
 """
 
 from __future__ import annotations
@@ -69,15 +73,18 @@ def score(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return score_rows(rows, names, "ranks", "ranks")
 
 
-def run(groups: list[Group], console: Console) -> dict[str, Any]:
-    """Fit and predict every group; the contract's JSON."""
+def run(
+    groups: list[Group], console: Console, *, chosen: bool = False
+) -> dict[str, Any]:
+    """Fit and predict every group, choosing its model if asked; the contract's JSON."""
     rows: list[dict[str, Any]] = []
     models = []
     for group in track(groups, "Fitting", console=console, transient=True):
         if not len(group.fitted):
             rows += _unpredicted(group.held_out, True, "no row within --fit-max-ranks")
             continue
-        model = fm.fit(group.fabric, group.fitted)
+        found = fm.choose(group.fabric, group.fitted) if chosen else None
+        model = found.model if found else fm.fit(group.fabric, group.fitted)
         first = group.fitted.frame.row(0, named=True)
         named = {key: first[key] for key in ("series", "collective", "algorithm")}
         models.append(
@@ -87,6 +94,7 @@ def run(groups: list[Group], console: Console) -> dict[str, Any]:
                 "rows": model.seen.rows,
                 "converged": model.converged,
             }
+            | (_choice(found) if found else {})
         )
         rows += _predicted(model, group.fitted, False)
         rows += _predicted(model, group.held_out, True)
@@ -96,6 +104,14 @@ def run(groups: list[Group], console: Console) -> dict[str, Any]:
         "models": models,
         "machine": machine(),
         "rows": rows,
+    }
+
+
+def _choice(found: fm.Choice) -> dict[str, Any]:
+    """What was chosen, and the scores of all."""
+    return {
+        "model": found.name,
+        "scores": [dataclasses.asdict(each) for each in found.scores],
     }
 
 
@@ -137,13 +153,15 @@ def main(argv: list[str] | None = None) -> int:
     add_options(parser, "series", "collective", "algorithm")
     parser.add_argument("--fit-max-ranks", type=float, required=True, metavar="N")
     parser.add_argument("--fabric", help="a catalogue name or a TOML file")
+    parser.add_argument("--choose", action="store_true", help="each group's model")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT")
     options = parser.parse_args(argv)
     console = Console(stderr=True)
     try:
         fabric = fm.load_fabric(options.fabric) if options.fabric else None
         times = select(fm.read_measurements(*options.measurements), options)
-        result = run(split(times, options.fit_max_ranks, fabric), console)
+        groups = split(times, options.fit_max_ranks, fabric)
+        result = run(groups, console, chosen=options.choose)
     except fm.FabricModelError as error:
         console.print(f"[red]error:[/] {error}", highlight=False)
         return 2

@@ -3,7 +3,7 @@
 Fits each series up to a number of ranks, predicts the rest, with the same defaults for
 all. No row beyond that number reaches a fit (``experiments.validate``).
 
-    python -m experiments.validate_all [--only SERIES ...] [--out DIR]
+    python -m experiments.validate_all [--only SERIES ...] [--choose] [--out DIR]
 """
 
 from __future__ import annotations
@@ -98,13 +98,16 @@ CASES = (
 )
 
 
-def rows_of(case: Case, console: Console) -> list[dict[str, Any]]:
+def rows_of(
+    case: Case, console: Console, *, chosen: bool = False
+) -> list[dict[str, Any]]:
     """Predict every row of a case, held-out or not."""
     first, *others = (fm.load_reference(name) for name in case.series)
     times = first.concat(*others)
     if case.ranks_per_node:
         times = times.filter(times.ranks_per_node == case.ranks_per_node)
-    rows = run(split(times, case.fit_max_ranks, None), console)["rows"]
+    groups = split(times, case.fit_max_ranks, None)
+    rows = run(groups, console, chosen=chosen)["rows"]
     return [{**row, "case": case.name} for row in rows]
 
 
@@ -168,6 +171,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m experiments.validate_all", description=__doc__
     )
     parser.add_argument("--only", nargs="+", metavar="SERIES", help="of these series")
+    parser.add_argument("--choose", action="store_true", help="each group's model")
     parser.add_argument("--out", type=Path, default=Path("out/validate_all"))
     options = parser.parse_args(argv)
     console = Console(stderr=True)
@@ -180,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     lines = []
     for case in chosen:
         console.print(case.name, highlight=False)
-        own = rows_of(case, console)
+        own = rows_of(case, console, chosen=options.choose)
         rows += own
         lines.append(line(case, own))
     larger = score([row for row in rows if row["held_out"]])

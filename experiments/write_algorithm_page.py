@@ -44,11 +44,17 @@ $N$ ranks, $S$ bytes of the full vector. Prices: $\\alpha$ a dependent round, $h
 further hop, $o$ a further message of a round, $\\beta$ a byte over a link, $\\gamma$ a
 byte reduced, $\\mu$ a byte of memory traffic. Of a torus, $n_i$ is side $i$, $D$ the
 number of sides, $d$ the diameter, $c$ the sub-collectives, $\\ell_i(d_s)$ the messages
-of step $s$ that share the busiest link of side $i$. $C$ chips of $r$ ranks; $X$ nodes
-of $p$ ranks; $u_l$ links out of a unit of level $l$, $U_l$ such units.
+of step $s$ that share the busiest link of side $i$, $k >_j i$ the sides after $i$ in
+the cyclic order that starts at $j$. $C$ chips of $r$ ranks, $w_{ik}$ groups of them on
+the busiest axis of side $i$ in step $k$; $X$ nodes of $p$ ranks; $u_l$ links out of a
+unit of level $l$, $U_l$ such units.
 
-The counts behind the formulas are compared, message by message, with an execution of
-each algorithm on an explicit graph (`tests/algorithms`).
+The counts behind the formulas equal those of an execution of each algorithm, message
+by message, on an explicit graph: rounds, hops, bytes on the busiest link and bytes
+reduced, on up to 24 ranks, tori up to 5x5, 4x4x4 and 3x4x5, parts of an instance and
+an UltraServer (`make counts` writes the table). Inside a chip the rings of NeuronLink
+go through its memory, whose accesses are those that AWS gives. Stages of several
+levels run one after another, or on chunks in a pipeline (`hierarchical.pipelined`).
 
 **Automatic** algorithms are what a library chooses among by itself; the others run
 where a fabric's `strategies`, a measurement's label or a caller names them. In the

@@ -18,6 +18,7 @@ from fabricmodel.errors import FabricError, FabricModelError, MeasurementError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.fitting.advice import Suggestion, advise
 from fabricmodel.fitting.bootstrap import bootstrap
+from fabricmodel.fitting.choose import Choice, choose
 from fabricmodel.fitting.fit import fit, prior_model
 from fabricmodel.fitting.model import FittedModel
 from fabricmodel.fitting.prediction import Prediction
@@ -37,6 +38,7 @@ __all__ = [
     "MS",
     "US",
     "Chip",
+    "Choice",
     "Fabric",
     "FabricError",
     "FabricModelError",
@@ -51,6 +53,7 @@ __all__ = [
     "Suggestion",
     "advise",
     "bootstrap",
+    "choose",
     "collective_bound",
     "collective_time",
     "fit",

@@ -17,6 +17,9 @@ from fabricmodel.algorithms.counts import Counts, Dim, Phases
 from fabricmodel.algorithms.registry import Algorithm, every_algorithm
 from fabricmodel.timing.bounds import bound_counts
 
+CHANNELS = 4.0
+"""Streams through the memory of a chip, NeuronLink's at most."""
+
 _PASSES = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0}
 KINDS = {
     "flat": ("switch",),
@@ -35,6 +38,7 @@ class Prices:
     message_s: np.ndarray
     byte_s: np.ndarray
     reduce_byte_s: np.ndarray
+    memory_round_s: np.ndarray
     memory_byte_s: np.ndarray
 
 
@@ -61,9 +65,8 @@ def draw_prices(rng: np.random.Generator, cases: int, depth: int) -> Prices:
         message_s=spread(1e-9, 1e-6, cases, depth),
         byte_s=byte_s,
         reduce_byte_s=spread(1e-14, 1e-9, cases),
-        # The four channels of a chip stream through the memory that its own level
-        # prices: no faster than that.
-        memory_byte_s=4.0 * byte_s[:, 0] * spread(1.0, 30.0, cases),
+        memory_round_s=spread(1e-8, 1e-5, cases),
+        memory_byte_s=spread(1e-13, 1e-8, cases),
     )
 
 
@@ -115,10 +118,9 @@ def _phase(counts: Counts, prices: Prices, size: np.ndarray) -> np.ndarray:
         return (latency + moved).max(axis=1) + reduced
     if counts.flow == "segmented":
         return chain + fullest + 2.0 * np.sqrt(chain * fullest) + reduced
-    # A step of the memory stream is no faster than a round inside the innermost level.
     memory = (
         size * float(counts.memory_bytes) * prices.memory_byte_s
-        + float(counts.memory_rounds) * prices.round_s[:, 0]
+        + float(counts.memory_rounds) * prices.memory_round_s
     )
     return np.maximum(chain + fullest, memory + reduced)
 
@@ -177,7 +179,10 @@ def library(
     *,
     in_network: bool,
 ) -> np.ndarray:
-    """The library's own bound, its counts priced in numpy, (K,)."""
+    """The library's own bound, its counts priced in numpy, (K,).
+
+    The memory of a chip is one more way into a rank, which the library leaves out.
+    """
     levels = [
         Level(
             name=str(at),
@@ -192,10 +197,16 @@ def library(
     with np.errstate(divide="ignore", invalid="ignore"):
         counts = bound_counts(fabric.levels, dims, collective, in_network=in_network)
     rates = (np.asarray(counts.links) / prices.byte_s[:, None, :]).sum(axis=2)
+    rounds = np.asarray(counts.used) * prices.round_s
+    if family == "neuronlink":
+        # Inside a chip a byte reaches a rank by a link or through memory, in four
+        # channels; a ring does without the links, and a step of it without their round.
+        rates[:, 0] += CHANNELS / prices.memory_byte_s
+        rounds[:, 0] = np.minimum(rounds[:, 0], prices.memory_round_s)
     crossing = np.where(rates > 0, counts.crossing / np.maximum(rates, 1e-300), 0.0)
     busiest = np.asarray(counts.busiest) * prices.byte_s
     parts = [
-        (np.asarray(counts.used) * prices.round_s).max(axis=1),
+        rounds.max(axis=1),
         size * crossing.max(axis=1),
         size * busiest.max(axis=1),
         size * float(counts.reduced) * prices.reduce_byte_s,
@@ -203,7 +214,7 @@ def library(
     return np.max(parts, axis=0)
 
 
-def check(cases: int, seed: int = 0, draws: int = 400) -> Iterator[Found]:
+def check(cases: int, seed: int = 0, draws: int = 100) -> Iterator[Found]:
     """Yield what each algorithm does on its part of so many random cases."""
     table = [(f, c, n, a) for f, c, n, a in every_algorithm() if n != "shift"]
     shapes = max(2, math.ceil(cases / len(table) / draws))

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from experiments.output import duration, machine, markdown_table, size
+from fabricmodel.fitting.choose import said
 
 if TYPE_CHECKING:
     from experiments.diagnose import Diagnosis
@@ -44,6 +45,7 @@ def _section(each: Diagnosis, name: str) -> list[str]:
         f"{np.exp(off.max()):.2f} at worst.",
         "### Which prices the data informed",
         *_prices(each),
+        *_choice(each),
         "### What to measure next",
         *_advice(each),
     ]
@@ -73,6 +75,37 @@ def _prices(each: Diagnosis) -> list[str]:
     else:
         said.append("No two prices trade off.")
     return said
+
+
+def _choice(each: Diagnosis) -> list[str]:
+    if each.choice is None:
+        return []
+    table = markdown_table(
+        [
+            "model",
+            "fitted to",
+            "foretold",
+            "log density",
+            "median error",
+            "inside 90 %",
+        ],
+        [
+            (
+                x.candidate,
+                f"{x.fitted_to:,.0f} ranks",
+                f"{x.foretold:,.0f} ranks",
+                f"{x.log_density:+.2f}",
+                f"{x.median_error:.1%}",
+                f"{x.covered:.0%}",
+            )
+            for x in each.choice.scores
+        ],
+    )
+    return [
+        "### Which model foretells the largest scales",
+        f"Chosen: {said(each.choice)}.",
+        *([table] if each.choice.scores else []),
+    ]
 
 
 def _advice(each: Diagnosis) -> list[str]:

@@ -17,6 +17,9 @@ from fabricmodel.catalog.loader import load_entry
 from fabricmodel.fitting.recognise import cluster_of
 from fabricmodel.units import bus_factor
 
+_ASKED = {"trn2-instance": "trn2-ultracluster"}
+"""Clusters of 100,000 chips that are built of a unit by way of a larger one."""
+
 _OTHERS = (
     # Racks of 72 GPUs hold jobs of powers of two by 64 of them.
     ("GB200 NVL72 over InfiniBand (catalogue)", "gb200-nvl72", 64.0),
@@ -44,7 +47,8 @@ class Question:
 def comparison(fit: Fit, trainium: bool) -> list[Question]:
     """List the fabrics to put side by side, the measured one's cluster first."""
     own = fit.model.fabric
-    cluster = cluster_of(own)
+    asked = _ASKED.get(own.name)
+    cluster = fm.load_fabric(asked) if asked else cluster_of(own)
     model = fit.model if cluster.name == own.name else fit.model.on(cluster)
     per_chip = ranks_per_chip(cluster)
     found = [Question(label=_title(cluster), model=model, chip_ranks=per_chip)]

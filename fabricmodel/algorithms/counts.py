@@ -167,6 +167,19 @@ def directions(dim: Dim) -> Array:
     return xp.where(xp.asarray(dim.members) > 2, 2.0, 1.0)
 
 
+def folded_hops(dim: Dim) -> Array:
+    """Links beyond the first in each step of a ring along a dimension: 0, or 1.
+
+    A line of three or more closes to a ring by going up over its even members and back
+    over the odd ones, two links at a step; every link carries one block each way.
+
+    >>> [float(folded_hops(Dim(kind="line", members=n))) for n in (2.0, 5.0)]
+    [0.0, 1.0]
+    """
+    long = xp.where(xp.asarray(dim.members) > 2, 1.0, 0.0)
+    return long * (1.0 - wraps(dim))
+
+
 def exchange_load(dim: Dim) -> Array:
     """Load ``g`` of the busiest link when everyone sends to everyone.
 
@@ -214,18 +227,21 @@ def path_rounds(torus: Sequence[Dim]) -> list[Array]:
     return steps
 
 
-def routed(dims: Sequence[Dim], loads: Sequence[Numeric]) -> tuple[LevelCounts, ...]:
+def routed(
+    dims: Sequence[Dim], loads: Sequence[Numeric], reach: Numeric | None = None
+) -> tuple[LevelCounts, ...]:
     """Counts of one round in which every member sends to every other over routes.
 
-    N - 1 messages of each member, over at most the diameter in hops; ``loads`` are the
-    bytes over the busiest link of each dimension.
+    N - 1 messages of each member, over at most the diameter in hops, or ``reach``;
+    ``loads`` are the bytes over the busiest link of each dimension.
     """
     members = product(dims)
-    reach = sum((diameter(dim) for dim in dims), xp.zeros(()))
+    farthest = sum((diameter(dim) for dim in dims), xp.zeros(()))
+    longest = farthest if reach is None else reach
     return tuple(
         LevelCounts(
             rounds=active(dim),
-            hops=active(dim) * xp.maximum(reach - 1.0, 0.0),
+            hops=active(dim) * xp.maximum(longest - 1.0, 0.0),
             messages=active(dim) * xp.maximum(members - 2.0, 0.0),
             phases=active(dim),
             bytes=load,

@@ -208,7 +208,9 @@ def double_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
     Two complementary trees carry half the vector each, so that every rank is an inner
     node of one and a leaf of the other: it sends and receives 2 S in all. Two ranks
-    have one child in either tree, and S; three have a rank of one and a half.
+    have one child in either tree, and S; three have a rank of one and a half. In a
+    clique each child has a link of its own, and some pair of ranks are neighbours in
+    both trees: S over their link.
     Source: Sanders, Speck and Traeff (2009).
     """
     n = ranks_of(dims)
@@ -216,7 +218,7 @@ def double_tree_all_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         dims,
         size_bytes,
         rounds=2.0 * log2_ceil(n),
-        volume=double_tree_volume(n),
+        volume=1.0 if dims[0].kind == "clique" else double_tree_volume(n),
         phases=2.0,
         reduced=double_tree_reduced(n),
         flow="segmented",

@@ -21,8 +21,9 @@ from fabricmodel.algorithms.counts import (
     log2_ceil,
     product,
     share,
+    total,
 )
-from fabricmodel.algorithms.flat import double_tree_volume
+from fabricmodel.algorithms.flat import double_tree_reduced, double_tree_volume
 
 # Ranks outside / inside a domain decide how much of S a stage handles.
 _STAGE_SIZE = {
@@ -65,6 +66,72 @@ def stage_sizes(
     return sizes
 
 
+def pipelined(
+    stages: Sequence[tuple[Sequence[int], Phases]], depth: int, chunks: Numeric
+) -> Phases:
+    """Run stages on m chunks of the vector, each chunk in its next stage at once.
+
+    ``T = sum_i t_i(S/m) + (m - 1) max_l sum_{i on l} t_i(S/m)``: the first chunk goes
+    through all stages, and the others follow as fast as the busiest level lets them, on
+    which stages may share (an all_reduce gathers where it has scattered). One chunk:
+    stage after stage. Every chunk pays the rounds of a stage again.
+
+    Args:
+      stages: in their order, each with the places of its levels, and its phases for
+        the part of the vector that it handles (``stage_sizes``).
+      depth: levels there are.
+      chunks: m, at least 1.
+
+    >>> node, net = Dim(kind="switch", members=4.0), Dim(kind="switch", members=8.0)
+    >>> def phase(rounds, moved):
+    ...     return (Counts(levels=(LevelCounts(rounds=rounds, bytes=moved),)),)
+    >>> stages = [([0], phase(3.0, 6.0)), ([1], phase(7.0, 7.0))]
+    >>> *first, rest = pipelined(stages, 2, 4.0)
+    >>> [float(level.bytes) for level in first[1].levels]
+    [0.0, 1.75]
+    >>> rest.flow, [float(level.rounds) for level in rest.levels]
+    ('parallel', [9.0, 21.0])
+    """
+    m = xp.asarray(chunks)
+    first = [
+        _scaled(_on_levels(phase, places, depth), 1.0, 1.0 / m)
+        for places, phases in stages
+        for phase in phases
+    ]
+    busy = _scaled(total(tuple(first)), m - 1.0, m - 1.0)
+    return (*first, dataclasses.replace(busy, flow="parallel"))
+
+
+def _on_levels(phase: Counts, places: Sequence[int], depth: int) -> Counts:
+    """The same on its places among all levels; the others are idle."""
+    idle = LevelCounts()
+    levels = dict(zip(places, phase.levels, strict=True))
+    return dataclasses.replace(
+        phase, levels=tuple(levels.get(at, idle) for at in range(depth))
+    )
+
+
+def _scaled(phase: Counts, events: Numeric, moved: Numeric) -> Counts:
+    """Rounds and their like times one factor, bytes times another."""
+    levels = tuple(
+        LevelCounts(
+            rounds=level.rounds * events,
+            hops=level.hops * events,
+            messages=level.messages * events,
+            phases=level.phases * events,
+            bytes=level.bytes * moved,
+        )
+        for level in phase.levels
+    )
+    return dataclasses.replace(
+        phase,
+        levels=levels,
+        reduced_bytes=phase.reduced_bytes * moved,
+        memory_rounds=phase.memory_rounds * events,
+        memory_bytes=phase.memory_bytes * moved,
+    )
+
+
 def flat_ring(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """One ring through every rank, unit by unit; the dearest level sets the pace.
 
@@ -105,7 +172,9 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
     Up and down, 2 (n - 1) rounds along the chain of the innermost level and
     2 ceil(log2 n) over each one outside it. A member in the middle of a chain, and a
     unit, which is an inner node of one tree and a leaf of the other, sends 2 S bytes;
-    where there are only two of them each sends S, and a unit of three 3/2 S.
+    where there are only two of them each sends S, and a unit of three 3/2 S. The rank
+    at the head of a chain adds what comes along it, S, and what comes from the children
+    of its unit, S more where it has two in a tree.
     Source: NCCL's double binary tree (Jeaugey, 2019).
     """
     del collective
@@ -121,8 +190,11 @@ def flat_tree(collective: str, dims: Sequence[Dim], size_bytes: Numeric) -> Phas
                 bytes=sent * active(dim) * size_bytes * _links_shared(dim),
             )
         )
-    some = xp.where(product(dims) > 1, 1.0, 0.0)
-    reduced = some * size_bytes
+    inner, *outer = dims if len(dims) > 1 else (Dim(kind="switch"), *dims)
+    added = active(inner) + sum(
+        (double_tree_reduced(dim.members) for dim in outer), xp.zeros(())
+    )
+    reduced = added * size_bytes
     return (Counts(levels=tuple(levels), reduced_bytes=reduced, flow="segmented"),)
 
 

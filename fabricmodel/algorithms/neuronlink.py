@@ -23,6 +23,7 @@ from fabricmodel.algorithms.counts import (
     Phases,
     active,
     exchange_load,
+    folded_hops,
     is_power_of_two,
     log2_ceil,
     path_rounds,
@@ -33,6 +34,8 @@ from fabricmodel.algorithms.counts import (
     wraps,
 )
 from fabricmodel.algorithms.torus import routed_scatter
+from fabricmodel.algorithms.torus import tree_broadcast as torus_broadcast
+from fabricmodel.algorithms.torus import tree_reduce as torus_reduce
 
 
 def channels(dims: Sequence[Dim]) -> Array:
@@ -176,63 +179,103 @@ def direct_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     return (Counts(levels=(inside, *levels), flow="parallel"),)
 
 
+def tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Pipelined spanning tree over the chips, from whose memory the ranks then read."""
+    return torus_broadcast(dims, size_bytes)
+
+
+def tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
+    """Pipelined: a chain through the ranks of each chip, then a tree of the chips.
+
+    r - 1 rounds and S bytes inside; the last rank of the root's chip adds what comes
+    along the chain and what comes from every child of its chip.
+    """
+    chip, *torus = dims
+    (chips,) = torus_reduce(torus, size_bytes)
+    inside = LevelCounts(
+        rounds=xp.asarray(chip.members) - 1.0,
+        phases=active(chip),
+        bytes=active(chip) * size_bytes,
+    )
+    return (
+        dataclasses.replace(
+            chips,
+            levels=(inside, *chips.levels),
+            reduced_bytes=chips.reduced_bytes + active(chip) * size_bytes,
+        ),
+    )
+
+
 def rdh_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Recursive doubling along the axes of the torus, then a stage inside the chip.
 
     A ring of four is a 2-cube, so each of the log2 C steps is one hop along one axis.
-    The r ranks of a chip run r groups at once, each on S/r, and start on different
-    axes: with a axes a link serves ceil(r / a) groups, and carries (C - 1)/C S/r of
-    each over all the steps. All axes are at work in a step, and the slowest sets its
-    pace (an upper bound where r < a and the links differ). Sides of 2, or closed ones
-    of 4, only.
+    The r ranks of a chip run r groups at once, each on its own part, and start on
+    different axes: of a axes, axis x serves in step k the groups g with g + k = x
+    (mod a), and carries 2^k S/N of each. The busiest axis of the slowest side sets the
+    pace of a step. Sides of 2, or closed ones of 4, only.
 
     >>> chip = Dim(kind="clique", members=4.0, capacity=4.0)
     >>> side = Dim(kind="ring", members=4.0, capacity=4.0)
-    >>> between, inside = rdh_all_gather([chip, side, side], 64.0)
-    >>> [float(level.rounds) for level in between.levels]
-    [0.0, 4.0, 4.0]
-    >>> float(between.levels[1].bytes), float(inside.levels[0].bytes)
-    (15.0, 48.0)
+    >>> *between, inside = rdh_all_gather([chip, side, side], 64.0)
+    >>> [float(step.levels[1].bytes) for step in between]
+    [1.0, 2.0, 4.0, 8.0]
+    >>> float(inside.levels[0].bytes)
+    48.0
     """
     chip, *torus = dims
-    axes = sum((log2_ceil(dim.members) for dim in torus), xp.zeros(()))
-    r = xp.asarray(chip.members)
-    serves = xp.ceil(r / xp.maximum(axes, 1.0) - 1e-5)
-    carried = share(product(torus)) * size_bytes / r * serves
+    bits = [log2_ceil(dim.members) for dim in torus]
+    axes = sum(bits, xp.zeros(()))
     valid = xp.ones(())
     for dim in torus:
         n = xp.asarray(dim.members)
         cube = (n <= 2) | ((n == 4) & (wraps(dim) > 0))
         valid = valid * xp.where(cube, is_power_of_two(n), 0.0)
-    between = tuple(
-        LevelCounts(
-            rounds=active(dim) * axes,
-            phases=active(dim) * axes,
-            bytes=active(dim) * carried,
-        )
-        for dim in torus
-    )
+    steps = []
+    for k in range(2 * len(torus)):
+        levels = [LevelCounts()]
+        for at, many in enumerate(bits):
+            first = sum(bits[:at], xp.zeros(()))
+            groups = xp.zeros(())
+            for axis in range(2):
+                here = _groups_on(first + axis, k, chip.members, axes)
+                groups = xp.maximum(groups, xp.where(axis < many, here, 0.0))
+            groups = xp.where(k < axes, groups, 0.0)
+            used = xp.where(groups > 0, 1.0, 0.0)
+            moved = groups * 2.0**k * size_bytes / product(dims)
+            levels.append(LevelCounts(rounds=used, phases=used, bytes=moved))
+        steps.append(Counts(levels=tuple(levels), valid=valid, flow="parallel"))
     inside = LevelCounts(
         rounds=active(chip),
         phases=active(chip),
         bytes=share(chip.members) * size_bytes,
     )
     idle = tuple(LevelCounts() for _ in torus)
-    return (
-        Counts(levels=(LevelCounts(), *between), valid=valid, flow="parallel"),
-        Counts(levels=(inside, *idle), valid=valid),
-    )
+    return (*steps, Counts(levels=(inside, *idle), valid=valid))
+
+
+def _groups_on(axis: Numeric, step: int, groups: Numeric, axes: Numeric) -> Array:
+    """Groups that go along an axis in a step, of so many that start one axis apart."""
+    first = xp.mod(xp.asarray(axis) - step, xp.maximum(axes, 1.0))
+    return xp.maximum(xp.ceil((groups - first) / xp.maximum(axes, 1.0) - 1e-5), 0.0)
 
 
 def rdh_reduce_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Reduce inside the chip, then recursive halving along the axes."""
-    between, inside = rdh_all_gather(dims, size_bytes)
+    *steps, inside = rdh_all_gather(dims, size_bytes)
     chip, chips = dims[0], product(dims[1:])
+    halved = [
+        dataclasses.replace(
+            step,
+            reduced_bytes=xp.where(2.0**k < chips, 2.0**k, 0.0)
+            * size_bytes
+            / product(dims),
+        )
+        for k, step in enumerate(steps)
+    ]
     return (
         dataclasses.replace(inside, reduced_bytes=share(chip.members) * size_bytes),
-        dataclasses.replace(
-            between, reduced_bytes=share(chips) * size_bytes / chip.members
-        ),
+        *reversed(halved),
     )
 
 
@@ -300,12 +343,15 @@ def _cycle(
     Of the rounds, C - 1 cross to another chip and the rest stay inside one. With M
     ranks joined in all, (M - 1)/M S is split over the disjoint rings and crosses every
     link of them at the same time; each channel streams its part of ``accesses`` times
-    (N - 1)/N S through memory beside it. The slower of the two sets the pace, since
-    one slice moves while the other is reduced.
+    (N - 1)/N S through memory beside it, which is how a byte gets from rank to rank
+    inside a chip (bytes of the chip's own level are counted for a single chip alone).
+    The slower of the two sets the pace, since one slice moves while the other is
+    reduced. A line of chips is folded to a ring of steps of two links.
     """
     chip, *torus = dims
     chips, ranks = product(torus), product(dims)
     alone = xp.where(chips > 1, 0.0, 1.0)
+    used = sum((active(dim) for dim in torus), xp.zeros(()))
     on_link = share(joined * chips) * size_bytes / disjoint_rings(torus)
     streamed = share(ranks) * size_bytes / channels(dims)
     inner = chips * (joined - 1.0)
@@ -316,7 +362,13 @@ def _cycle(
             bytes=alone * share(chip.members) * size_bytes,
         ),
         *(
-            LevelCounts(rounds=steps, phases=active(dim), bytes=active(dim) * on_link)
+            LevelCounts(
+                rounds=steps,
+                hops=xp.where(used == 1.0, folded_hops(dim), 0.0)
+                * xp.maximum(chips - 2.0, 0.0),
+                phases=active(dim),
+                bytes=active(dim) * on_link,
+            )
             for dim, steps in zip(torus, path_rounds(torus), strict=True)
         ),
     )

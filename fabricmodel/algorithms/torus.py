@@ -22,10 +22,10 @@ from fabricmodel.algorithms.counts import (
     diameter,
     directions,
     exchange_load,
+    folded_hops,
     product,
     reducing,
     routed,
-    share,
     wraps,
 )
 
@@ -34,7 +34,8 @@ def bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Bucket, one dimension after another, both directions of its ring.
 
     Stage i has n_i - 1 rounds and moves (n_i - 1)/n_i of the data gathered so far,
-    half of it each way round. A line has to carry all of it both ways.
+    half of it each way round. A line has to carry all of it both ways, and is folded
+    to a ring whose steps are two links long.
     Source: Jain and Sabharwal (2010).
 
     >>> ring = Dim(kind="ring", members=4.0, capacity=4.0)
@@ -48,6 +49,7 @@ def bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         levels.append(
             LevelCounts(
                 rounds=xp.asarray(dim.members) - 1.0,
+                hops=(xp.asarray(dim.members) - 1.0) * folded_hops(dim),
                 phases=active(dim),
                 bytes=gathered
                 * (xp.asarray(dim.members) - 1.0)
@@ -107,6 +109,7 @@ def multiport_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Pha
         levels = tuple(
             LevelCounts(
                 rounds=rounds[at],
+                hops=rounds[at] * folded_hops(dims[at]),
                 phases=xp.where(rounds[at] > 0, 1.0, 0.0),
                 bytes=moved[at] * dims[at].ranks_per_link,
             )
@@ -181,25 +184,53 @@ def tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 
 
 def tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Pipelined spanning tree, towards the root, which reduces one S for each link."""
+    """Pipelined spanning tree, towards the root, which reduces one S for each child.
+
+    A root in the corner: two children along a closed side, one along any other.
+    """
     (tree,) = tree_broadcast(dims, size_bytes)
-    children = sum((active(dim) * directions(dim) for dim in dims), xp.zeros(()))
+    children = sum((active(dim) + wraps(dim) for dim in dims), xp.zeros(()))
     return (dataclasses.replace(tree, reduced_bytes=children * size_bytes),)
 
 
 def routed_scatter(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Scatter (or gather): the root's links carry (N - 1)/N S bytes between them."""
-    ports = sum((active(dim) * directions(dim) for dim in dims), xp.zeros(()))
-    volume = share(product(dims)) * size_bytes / xp.maximum(ports, 1.0)
-    loads = [active(dim) * volume * dim.ranks_per_link * _lopsided(dim) for dim in dims]
-    return (Counts(levels=routed(dims, loads), flow="parallel"),)
+    """Scatter (or gather) over minimal routes: a part of S for each side goes it first.
+
+    The root is in the middle. D parts, one for every side longer than one: part j goes
+    along side j first, then along the next in cyclic order. Of it the root sends over
+    either link of side i what is for half of that side, (n_i - 1)/2 (on a line n_i/2,
+    rounded down), times all the sides still to come. Equal closed sides: (N - 1)/N
+    S/(2D) over each link.
+
+    >>> side = Dim(kind="ring", members=4.0, capacity=4.0)
+    >>> (c,) = routed_scatter([side, side], 64.0)
+    >>> [float(level.bytes) for level in c.levels], float(c.levels[0].hops)
+    ([15.0, 15.0], 3.0)
+    """
+    count, parts = len(dims), sum((active(dim) for dim in dims), xp.zeros(()))
+    part = size_bytes / product(dims) / xp.maximum(parts, 1.0)
+    loads = []
+    for at, dim in enumerate(dims):
+        served = xp.zeros(())
+        for start in range(count):
+            later = active(dims[start])
+            for other in range(count):
+                if (other - start) % count > (at - start) % count:
+                    later = later * dims[other].members
+            served = served + later
+        n = xp.asarray(dim.members)
+        half = xp.where(wraps(dim) > 0, (n - 1.0) / 2.0, xp.floor(n / 2.0))
+        loads.append(half * served * part * dim.ranks_per_link)
+    reach = sum((xp.floor(xp.asarray(dim.members) / 2.0) for dim in dims), xp.zeros(()))
+    return (Counts(levels=routed(dims, loads, reach), flow="parallel"),)
 
 
 def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Send to the next rank and receive from the one before: one link, one round.
 
     Rows follow one another like the turns of a snake, so that the next rank is a
-    neighbour too where a row ends: every side carries some of the messages.
+    neighbour too where a row ends: every side carries some of the messages. The last
+    rank has none after it, as in a pipeline.
     """
     levels = tuple(
         LevelCounts(
@@ -210,10 +241,3 @@ def neighbour_send_recv(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         for dim in dims
     )
     return (Counts(levels=levels, flow="parallel"),)
-
-
-def _lopsided(dim: Dim) -> Array:
-    """The busier side of the best root of an even line, over the mean of both."""
-    n = xp.asarray(dim.members)
-    even_line = (wraps(dim) == 0) & (n > 2) & (xp.mod(n, 2.0) == 0)
-    return xp.where(even_line, n / xp.maximum(n - 1.0, 1.0), 1.0)

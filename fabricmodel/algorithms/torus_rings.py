@@ -18,6 +18,7 @@ from fabricmodel.algorithms.counts import (
     Phases,
     active,
     diameter,
+    folded_hops,
     path_rounds,
     product,
     reducing,
@@ -44,6 +45,7 @@ def one_way_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phase
         levels.append(
             LevelCounts(
                 rounds=rounds,
+                hops=rounds * folded_hops(dim),
                 phases=active(dim),
                 bytes=gathered * rounds * dim.ranks_per_link,
             )
@@ -82,6 +84,7 @@ def free_bucket_all_gather(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     levels = tuple(
         LevelCounts(
             rounds=xp.asarray(dim.members) - 1.0,
+            hops=(xp.asarray(dim.members) - 1.0) * folded_hops(dim),
             phases=active(dim),
             bytes=sum((phase.levels[at].bytes for phase in phases), xp.zeros(())),
         )

@@ -7,8 +7,10 @@ pipelined algorithms leave it to the pricing (flow ``segmented``), which takes t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
+import numpy as np
 from chex import Numeric
 
 from fabricmodel.algorithms import arrays as xp
@@ -16,7 +18,7 @@ from fabricmodel.algorithms.counts import Dim, Phases, log2_ceil
 from fabricmodel.algorithms.flat import (
     counted,
     double_tree_reduced,
-    double_tree_volume,
+    lanes_of,
     ranks_of,
 )
 
@@ -55,9 +57,19 @@ def _knomial_rounds(dims: Sequence[Dim], radix: int) -> Numeric:
 
 
 def linear_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
-    """Linear: the root posts the whole vector to everyone, (N - 1) S bytes."""
+    """Linear: the root posts the whole vector to everyone, (N - 1) S bytes.
+
+    In a clique over N - 1 links.
+    """
     n = ranks_of(dims)
-    return counted(dims, size_bytes, rounds=1.0, messages=n - 2.0, volume=n - 1.0)
+    return counted(
+        dims,
+        size_bytes,
+        rounds=1.0,
+        messages=n - 2.0,
+        volume=n - 1.0,
+        lanes=lanes_of(dims),
+    )
 
 
 def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
@@ -69,6 +81,7 @@ def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         rounds=1.0,
         messages=n - 2.0,
         volume=n - 1.0,
+        lanes=lanes_of(dims),
         reduced=n - 1.0,
     )
 
@@ -76,7 +89,8 @@ def linear_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
 def binary_tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
     """Binary tree, pipelined: ceil(log2 N) rounds fill it, 2 S leave an inner rank.
 
-    Up to three ranks make a chain, in which S does.
+    Up to three ranks make a chain, in which S does; in a clique each child has a link
+    of its own, and S goes over it.
     Source: Chan, Heimlich, Purkayastha and van de Geijn (2007).
     """
     n = ranks_of(dims)
@@ -84,7 +98,7 @@ def binary_tree_broadcast(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         dims,
         size_bytes,
         rounds=log2_ceil(n),
-        volume=_children(n),
+        volume=1.0 if dims[0].kind == "clique" else _children(n),
         phases=1.0,
         flow="segmented",
     )
@@ -97,7 +111,7 @@ def binary_tree_reduce(dims: Sequence[Dim], size_bytes: Numeric) -> Phases:
         dims,
         size_bytes,
         rounds=log2_ceil(n),
-        volume=_children(n),
+        volume=1.0 if dims[0].kind == "clique" else _children(n),
         phases=1.0,
         reduced=_children(n),
         flow="segmented",
@@ -140,23 +154,77 @@ def binomial_broadcast(
 def double_tree_all_reduce(
     dims: Sequence[Dim], size_bytes: Numeric, segment_bytes: Numeric
 ) -> Phases:
-    """Double binary tree in segments: 2 ceil(log2 N) + m - 1 rounds, 2 S streamed.
+    """Double binary tree in segments: 2 ceil(log2 N) + m - 1 rounds of s/2 a message.
 
-    Each of the two trees carries half of the vector, in segments of s/2. Beside the
-    stream, filling both trees moves s up and down every level of them.
-    Source: Sanders, Speck and Träff (2009).
+    Each of the two trees carries half of the vector. Segment i starts in round i, goes
+    up from the leaves, one level a round, and down again, to both children at once. The
+    bytes are those of the busiest rank, sent or received, of every round: 2 s while the
+    stream is full, less while it fills and drains, by the depths at which the ranks of
+    this number sit in both trees. They are walked, so N and the sizes have to be known:
+    numbers, not traced. Source: Sanders, Speck and Träff (2009).
+
+    >>> switch = Dim(kind="switch", members=8.0)
+    >>> for segment_bytes in (16.0, 2.0):
+    ...     (c,) = double_tree_all_reduce([switch], 16.0, segment_bytes)
+    ...     print(float(c.levels[0].rounds), float(c.levels[0].bytes))
+    6.0 80.0
+    13.0 38.0
     """
     some = segments(size_bytes, segment_bytes)
     n = ranks_of(dims)
-    depth = log2_ceil(n)
     return counted(
         dims,
         size_bytes,
-        rounds=2.0 * depth + some - 1.0,
-        volume=double_tree_volume(n) + (2.0 * depth - 1.0) / some,
+        rounds=2.0 * log2_ceil(n) + some - 1.0,
+        volume=_streamed(int(n), int(some)) / (2.0 * some),
         phases=2.0,
         reduced=double_tree_reduced(n),
     )
+
+
+def _streamed(ranks: int, many: int) -> float:
+    """Messages of the busiest rank of every round, both trees up and down, added up."""
+    top = (ranks - 1).bit_length()
+    starts = np.arange(2.0 * top + 1.0)
+    edges = np.unique(np.concatenate([starts, starts + many]))
+    edges = edges[edges < 2 * top + many]  # loads change nowhere between them
+    sent, received = 0.0, 0.0
+    for depth, children in _places(ranks):
+        below = depth > 0
+
+        def begun(at: np.ndarray) -> np.ndarray:
+            late = edges[None, :] - at[:, None]
+            return np.where((late >= 0) & (late < many), 1.0, 0.0)
+
+        kids, parent = children[:, None], below[:, None]
+        sent = sent + parent * begun(top - depth) + kids * begun(top + depth)
+        received = received + (
+            kids * begun(top - depth - 1) + parent * begun(top + depth - 1)
+        )
+    busiest = np.maximum(sent, received).max(axis=0)
+    lasting = np.diff(np.append(edges, 2 * top + many - 1.0))
+    return float((busiest * lasting).sum())
+
+
+@functools.cache
+def _places(ranks: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Depths and children of the ranks in either tree, each pair of places once.
+
+    The tree of NCCL: rank 0 above, odd ranks as leaves; the second one is shifted by a
+    rank where their number is odd, and mirrored where it is even.
+    """
+    rank = np.arange(ranks)
+    low = rank & -rank
+    over = (rank ^ low) | (low << 1)
+    parent = np.where(over < ranks, over, rank ^ low)
+    children = np.bincount(parent[1:], minlength=ranks)
+    depth, here = np.zeros(ranks, int), rank
+    while here.any():
+        depth, here = depth + (here > 0), parent[here]
+    there = (rank - 1) % ranks if ranks % 2 else ranks - 1 - rank
+    both = np.stack([depth, children, depth[there], children[there]])
+    a, b, c, d = np.unique(both, axis=1)
+    return (a, b), (c, d)
 
 
 def segments(size_bytes: Numeric, segment_bytes: Numeric) -> Numeric:

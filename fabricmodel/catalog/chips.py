@@ -6,8 +6,8 @@ The schema, one TOML file for any number of chips:
 - ``[chips.NAME]``: ``title``, ``vendor``, ``aliases``; the tables ``peak_TFLOPs`` and
   ``matrix_TFLOPs`` of figures by precision; ``memory_GB`` (or ``memory_GiB``),
   ``memory_GBps``, ``power_W``, ``failures_per_Mh`` (a million hours of one chip);
-  ``prices``, a list; or ``extends``, another chip of the file for what is not given
-  (its prices and aliases stay its own).
+  ``prices``, a list; or ``extends``, another chip, of the file or of the catalogue, for
+  what is not given (its prices and aliases stay its own).
 
 A figure is ``{ value, range, source, confidence, note }``; a range is given where
 sources disagree. A price is ``{ usd_per_hour, chips, offer, kind, date, source }``.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -40,7 +40,10 @@ from fabricmodel.catalog.figures import (
     parse_toml,
     positive,
     read_text,
+    tables,
+    text,
     whole,
+    words,
 )
 from fabricmodel.errors import FabricError
 
@@ -132,6 +135,38 @@ class Chip:
             f"Use one of {', '.join(sorted(self.peak_flops))}",
         )
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Attributes that the catalogue has no figure of.
+
+        >>> load_chip("tpu-v3").unknown
+        ('matrix_flops', 'power_W', 'prices')
+        """
+        known = {
+            "matrix_flops": bool(self.matrix_flops),
+            "power_W": self.power_W is not None,
+            "prices": bool(self.prices),
+        }
+        return tuple(name for name, there in known.items() if not there)
+
+    def rated_W(self) -> Numeric:
+        """Its rating, for whoever can't do without.
+
+        Raises:
+          FabricError: where none is published.
+
+        >>> load_chip("h100").rated_W()
+        700.0
+        """
+        if self.power_W is None:
+            raise FabricError(
+                "power_W",
+                f"no power of {self.name} is published",
+                "Give your own in a chip file that extends it, or with "
+                "dataclasses.replace(chip, power_W=…)",
+            )
+        return self.power_W
+
     def figure(self, name: str) -> Figure:
         """Return a number with its provenance: ``memory_Bps``, ``peak_flops.bf16``.
 
@@ -156,7 +191,8 @@ def load_chip(name: str | os.PathLike[str]) -> Chip:
     ``tpu-v5p``, ``"H100-SXM-80GB (p5, EFA v2)"`` is ``h100``.
 
     Args:
-      name: see ``list_chips()``; or a path to a file with one chip in it.
+      name: see ``list_chips()``; or a path to a file with one chip in it, which may
+        extend one of the catalogue.
 
     Raises:
       FabricError: for an unknown name or a bad file (naming the key and the remedy).
@@ -165,7 +201,7 @@ def load_chip(name: str | os.PathLike[str]) -> Chip:
     >>> f"{trn2.peak_flops['bf16']:.3g} FLOP/s, {trn2.memory_Bps:.2g} B/s"
     '6.67e+14 FLOP/s, 2.9e+12 B/s'
     >>> [price.kind for price in trn2.prices]
-    ['capacity_block', 'spot']
+    ['capacity_block', 'spot', 'spot']
     """
     chips, aliases = _catalogue()
     if isinstance(name, str):
@@ -180,7 +216,8 @@ def load_chip(name: str | os.PathLike[str]) -> Chip:
             f"Name one of list_chips(), nearest {nearest(str(name), chips)}, or a path "
             "to a .toml file",
         )
-    found = read_chips(parse_toml(read_text(path), str(path)), str(path))
+    data = parse_toml(read_text(path), str(path))
+    found = read_chips(data, str(path), _files().values())
     if len(found) != 1:
         raise FabricError(
             str(path), f"holds {len(found)} chips", "Keep one chip to a file"
@@ -198,14 +235,21 @@ def list_chips() -> list[str]:
 
 
 @cache
+def _files() -> dict[str, dict[str, Any]]:
+    folder = resources.files("fabricmodel.catalog") / "data" / "chips"
+    return {
+        file.name: parse_toml(file.read_text(encoding="utf-8"), file.name)
+        for file in sorted(folder.iterdir(), key=lambda item: item.name)
+    }
+
+
+@cache
 def _catalogue() -> tuple[dict[str, Chip], dict[str, str]]:
     """Read every chip of the catalogue, and the name that each alias stands for."""
     chips: dict[str, Chip] = {}
     aliases: dict[str, str] = {}
-    folder = resources.files("fabricmodel.catalog") / "data" / "chips"
-    for file in sorted(folder.iterdir(), key=lambda item: item.name):
-        data = parse_toml(file.read_text(encoding="utf-8"), file.name)
-        chips |= read_chips(data, file.name)
+    for file_name, data in _files().items():
+        chips |= read_chips(data, file_name)
         for name, table in data["chips"].items():
             for alias in (name, *table.get("aliases", ())):
                 aliases[_plain(alias)] = name
@@ -217,14 +261,33 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\(.*?\)", "", name.lower())).strip("-")
 
 
-def read_chips(data: Mapping[str, Any], place_name: str) -> dict[str, Chip]:
-    """Read every chip of one file, already parsed."""
+def read_chips(
+    data: Mapping[str, Any],
+    place_name: str,
+    library: Iterable[Mapping[str, Any]] = (),
+) -> dict[str, Chip]:
+    """Read every chip of one file, already parsed.
+
+    Args:
+      data: the file.
+      place_name: what errors call it.
+      library: parsed files whose chips it may extend.
+    """
     known(data, {"sources", "chips"}, place_name)
-    if not data.get("chips"):
+    names = list(tables(data, "chips", place_name))
+    tables(data, "sources", place_name)
+    if not names:
         raise FabricError(
             place_name, "has no [chips.NAME]", "Add one; see the catalogue's files"
         )
-    return {name: _chip(name, data, place_name) for name in data["chips"]}
+    bases = {str(data["chips"][name].get("extends")) for name in names} - set(names)
+    for other in library:
+        if bases & set(other["chips"]):
+            data = {
+                kind: {**other[kind], **data.get(kind, {})}
+                for kind in ("sources", "chips")
+            }
+    return {name: _chip(name, data, place_name) for name in names}
 
 
 def _chip(name: str, data: Mapping[str, Any], place_name: str) -> Chip:
@@ -258,11 +321,15 @@ def _chip(name: str, data: Mapping[str, Any], place_name: str) -> Chip:
     }
     if not rates["peak_flops"]:
         raise FabricError(where, "lacks 'peak_TFLOPs'", "Add the rate of a precision")
-    prices = [_price(each, where, sources) for each in own.get("prices", ())]
+    words(own, "aliases", where)
+    listed = own.get("prices", [])
+    if not isinstance(listed, list):
+        raise FabricError(where, f"prices = {listed!r}", "Give a list of prices")
+    prices = [_price(each, where, sources) for each in listed]
     return Chip(
         name=name,
-        vendor=str(need(raw, "vendor", where)),
-        title=str(need(raw, "title", where)),
+        vendor=text(raw, "vendor", where),
+        title=text(raw, "title", where),
         memory_bytes=values["memory_bytes"],
         memory_Bps=values["memory_Bps"],
         power_W=values.get("power_W"),
@@ -291,8 +358,8 @@ def _price(raw: Any, where: str, sources: Mapping[str, Any]) -> Price:
         usd_per_hour=positive(need(raw, "usd_per_hour", at), at) / chips,
         kind=one_of(need(raw, "kind", at), PRICE_KINDS, at),
         date=date,
-        offer=str(need(raw, "offer", at)),
+        offer=text(raw, "offer", at),
         source=cite,
         confidence=one_of(raw.get("confidence", confidence), CONFIDENCE, at),
-        note=str(raw.get("note", "")),
+        note=text(raw, "note", at, ""),
     )

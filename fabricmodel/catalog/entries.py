@@ -34,29 +34,39 @@ a 90 % belief, from which the fit takes the width of its prior.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fabricmodel.algorithms.registry import (
-    ALGORITHMS,
     COLLECTIVES,
     algorithms,
     known_names,
 )
+from fabricmodel.catalog.chips import list_chips
 from fabricmodel.catalog.figures import (
     Figure,
     citation,
     figure,
     known,
+    nearest,
     need,
     one_of,
     parse_toml,
-    positive,
+    tables,
+    text,
     whole,
+    words,
 )
+from fabricmodel.catalog.levels import read_level
 from fabricmodel.errors import FabricError
-from fabricmodel.fabric import Fabric, Factors, KnownSwitch, Level
+from fabricmodel.fabric import (
+    FACTOR_KINDS,
+    RULE_KIND,
+    Fabric,
+    Factors,
+    KnownSwitch,
+    Level,
+)
 
 _LINK = {
     "round_us": "round_s",
@@ -73,11 +83,7 @@ _ENGINE = {
     "memory_round_us": "memory_round_s",
     "memory_GBps": "memory_byte_s",
 }
-_LEVEL_KEYS = {
-    "name", "kind", "size", "family", "domain", "link", "in_node", "grows",
-    "uplinks", "radix", "limit", "sides", "wrap", "cube", "twist", "rails",
-    "oversubscription",
-}  # fmt: skip
+_NEEDED = {"links": ("round_us", "bandwidth_GBps"), "engines": ("launch_us",)}
 _LIBRARY_KEYS = ("algorithms", "protocols", "factors")
 _FABRIC_KEYS = {
     "title", "engine", "chip", "ranks_per_chip", "source", "strategies", "protocols",
@@ -120,12 +126,12 @@ class Entry:
 
 
 def read_entries(
-    text: str, place_name: str, library: Iterable[Mapping[str, Any]] = ()
+    content: str, place_name: str, library: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, Entry]:
     """Read every fabric of one file, already loaded as text.
 
     Args:
-      text: of the file.
+      content: of the file.
       place_name: what errors call it.
       library: parsed files whose fabrics it may extend; their links, engines and
         citations come with those, behind its own.
@@ -133,14 +139,16 @@ def read_entries(
     Raises:
       FabricError: naming the file, the table, the key, the value and the remedy.
     """
-    data = parse_toml(text, place_name)
-    fabrics = data.get("fabrics", {})
+    data = parse_toml(content, place_name)
+    fabrics = tables(data, "fabrics", place_name)
     if not fabrics:
         raise FabricError(
             place_name, "has no [fabrics.NAME]", "Add one; see the catalogue's files"
         )
     known(data, _FILE_KEYS, place_name)
-    bases = {table.get("extends") for table in fabrics.values()} - set(fabrics)
+    for kind in ("links", "engines", "sources"):
+        tables(data, kind, place_name)
+    bases = {str(table.get("extends")) for table in fabrics.values()} - set(fabrics)
     for other in library:
         if bases & set(other["fabrics"]):
             data = {
@@ -153,10 +161,16 @@ def read_entries(
 def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     where = f"{place_name}, [fabrics.{name}]"
     merged, raw_levels = _inherit(name, data, where)
-    engine_name = str(need(merged, "engine", where))
-    strategies = tuple(merged.get("strategies", ["staged"]))
+    engine_name = text(merged, "engine", where)
+    strategies = ("staged",)
+    if "strategies" in merged:
+        strategies = words(merged, "strategies", where)
     if not raw_levels or not all(isinstance(raw, dict) for raw in raw_levels):
         raise FabricError(where, "lacks levels", "Add levels = [{ name, kind, … }]")
+    chip = text(merged, "chip", where, "")
+    if chip and chip not in list_chips():
+        near = nearest(chip, list_chips())
+        raise FabricError(where, f"chip {chip!r}", f"Name one of the chips, as {near}")
     figures: dict[str, Figure] = {}
     cited = data.get("sources", {})
 
@@ -165,6 +179,8 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
         at = f"{place_name}, [{kind}.{table}]"
         raw = need(data.get(kind, {}), table, f"{place_name}, [{kind}]")
         known(raw, {*fields, *(_LIBRARY_KEYS if kind == "engines" else ())}, at)
+        for key in _NEEDED[kind]:
+            need(raw, key, at)
         found = {}
         for key, field in fields.items():
             if key in raw:
@@ -177,35 +193,38 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     levels: list[Level] = []
     for raw in raw_levels:
         at = f"{where}, level {raw.get('name', '?')!r}"
-        link = prices("links", need(raw, "link", at), _LINK)
-        levels.append(_level(raw, link, levels, at))
+        link = prices("links", text(raw, "link", at), _LINK)
+        levels.append(read_level(raw, link, levels, at))
+        if levels[-1].name in [level.name for level in levels[:-1]]:
+            raise FabricError(at, "has the name of another level", "Give it its own")
     engine = prices("engines", engine_name, _ENGINE)
     library = data["engines"][engine_name]
-    protocols = tuple(
-        str(word) for word in merged.get("protocols", library.get("protocols", [""]))
-    )
-    names = tuple(str(word) for word in library.get("algorithms", []))
+    at = f"{place_name}, [engines.{engine_name}]"
+    protocols = words({"protocols": [""], **library, **merged}, "protocols", where)
+    names = words(library, "algorithms", at)
     for word in names:
         collective, _, algorithm = word.partition(".")
         if collective not in COLLECTIVES or algorithm not in known_names():
             raise FabricError(
-                f"{place_name}, [engines.{engine_name}]",
+                at,
                 f"algorithms has {word!r}",
                 "Give COLLECTIVE.ALGORITHM, as all_gather.ring",
             )
     domains = {level.domain or level.name for level in levels}
     for word in strategies or ("",):
-        domain, _, algorithm = str(word).rpartition(".")
+        domain, _, algorithm = word.rpartition(".")
         if algorithm not in _STRATEGIES or domain not in domains | {""}:
-            names = ", ".join(sorted(_STRATEGIES))
+            some = ", ".join(sorted(_STRATEGIES))
             what = f"strategies = {list(strategies)}"
-            raise FabricError(where, what, f"Use some of {names}, or DOMAIN.ALGORITHM")
+            raise FabricError(where, what, f"Use some of {some}, or DOMAIN.ALGORITHM")
     launch = engine.pop("launch_s", 0.0)
     factors = {}
     stated = {**data.get("factors", {}), **library.get("factors", {})}
+    for key in merged["factors"]:
+        _factor_name(key, domains, protocols, f"{where}, factors")
     for key, raw in {**stated, **merged["factors"]}.items():
         at = f"{place_name}, [factors]"
-        owner, called = key.split(".")[:2]
+        owner, called = [*key.split("."), ""][:2]
         fits = called in protocols if owner == "protocol" else owner in domains
         if fits or key in merged["factors"]:
             each = figure(raw, key, at, cited, name=key, needs_range=True)
@@ -224,19 +243,43 @@ def _entry(name: str, data: dict[str, Any], place_name: str) -> Entry:
     )
     return Entry(
         fabric=fabric,
-        title=need(merged, "title", where),
+        title=text(merged, "title", where),
         ranks_per_chip=int(whole(merged, "ranks_per_chip", where, least=1)),
         figures=figures,
-        source=citation(merged.get("source", ""), where, cited)[0],
-        note=str(merged.get("note", "")),
-        chip=str(merged.get("chip", "")),
-        cluster=str(data["fabrics"][name].get("cluster", "")),
-        systems=tuple(data["fabrics"][name].get("systems", ())),
+        source=citation(merged["source"], where, cited)[0]
+        if "source" in merged
+        else "",
+        note=text(merged, "note", where, ""),
+        chip=chip,
+        cluster=text(data["fabrics"][name], "cluster", where, ""),
+        systems=words(data["fabrics"][name], "systems", where),
     )
 
 
+def _factor_name(
+    key: str, domains: Iterable[str], protocols: Sequence[str], where: str
+) -> None:
+    """Refuse a fabric's factor that nothing would ever read."""
+    *before, domain, called, kind = ["", "", *key.split(".")]
+    told = {*domains, "flat"} if called not in protocols else {*domains, "protocol"}
+    fits = called in known_names() or called in protocols
+    if not (
+        kind in (*FACTOR_KINDS, RULE_KIND)
+        and fits
+        and domain in told
+        and "".join(before) in ("", *COLLECTIVES)
+    ):
+        kinds = ", ".join((*FACTOR_KINDS, RULE_KIND))
+        raise FabricError(
+            where,
+            f"unknown factor {key!r}",
+            f"Write DOMAIN.ALGORITHM.KIND or protocol.PROTOCOL.KIND, with a domain of "
+            f"{', '.join(sorted({*domains, 'flat'}))} and a kind of {kinds}",
+        )
+
+
 def _switches(
-    raw: list[dict[str, Any]],
+    raw: Any,
     levels: list[Level],
     figures: dict[str, Figure],
     cited: Mapping[str, Any],
@@ -245,8 +288,10 @@ def _switches(
     """Read where a library is documented to change its algorithm."""
     families = {level.domain or level.name: level.family for level in levels}
     found = []
+    at = f"{where}, switches"
+    if not isinstance(raw, list):
+        raise FabricError(at, f"{raw!r} is no list", "Write [{ domain, … }]")
     for each in raw:
-        at = f"{where}, switches"
         known(each, {"domain", "collective", "below", "above", "size_MB"}, at)
         names = {
             key: str(need(each, key, at))
@@ -278,74 +323,19 @@ def _inherit(name: str, data: dict[str, Any], where: str) -> tuple[dict, list]:
     while True:
         table = data["fabrics"][at]
         seen.add(at)
-        merged, levels = {**table, **merged}, list(table.get("levels", [])) + levels
+        own = table.get("levels", [])
+        if not isinstance(own, list) or not isinstance(table.get("factors", {}), dict):
+            raise FabricError(
+                where, "levels or factors of another kind", "Give a list and a table"
+            )
+        merged, levels = {**table, **merged}, own + levels
         factors = {**table.get("factors", {}), **factors}
         if "extends" not in table:
             return {**merged, "factors": factors}, levels
         at = table["extends"]
-        if at in seen or at not in data["fabrics"]:
+        if not isinstance(at, str) or at in seen or at not in data["fabrics"]:
             raise FabricError(
                 where,
                 f"extends {at!r}",
                 "Name a fabric of this file or of the catalogue",
             )
-
-
-def _level(
-    raw: dict[str, Any], prices: dict[str, float], inside: list[Level], where: str
-) -> Level:
-    known(raw, _LEVEL_KEYS, where)
-    kind = one_of(
-        need(raw, "kind", where),
-        ("ring", "line", "clique", "switch"),
-        where,
-        name="kind",
-    )
-    family = raw.get("family", "torus" if kind in ("ring", "line") else "flat")
-    one_of(family, ALGORITHMS, where, name="family")
-    size = whole(raw, "size", where, least=1)
-    limit = whole(raw, "limit", where, least=0)
-    sides = raw.get("sides", [])
-    if not isinstance(sides, list) or not all(type(x) is int and x > 0 for x in sides):
-        raise FabricError(where, f"sides = {sides!r}", "Give whole numbers, [1, 2, 4]")
-    if (limit or sides) and not raw.get("grows"):
-        raise FabricError(where, "has a limit and does not grow", "Add grows = true")
-    crowd = prices.pop("crowd_byte_s", 0.0) * prices.get("byte_s", 0.0)
-    return Level(
-        name=need(raw, "name", where),
-        kind=kind,
-        family=family,
-        domain=raw.get("domain", ""),
-        link=raw["link"],
-        in_node=bool(raw.get("in_node", False)),
-        grows=bool(raw.get("grows", False)),
-        sides=tuple(sorted(sides)),
-        wrap=int(whole(raw, "wrap", where, least=0)),
-        cube=bool(raw.get("cube", False)),
-        twist=bool(raw.get("twist", False)),
-        members=size,
-        capacity=size,
-        limit=float(max(sides)) if sides else limit,
-        uplinks=_uplinks(raw, inside, where),
-        radix=whole(raw, "radix", where, least=0),
-        rails=float(bool(raw.get("rails", False))),
-        crowd_byte_s=crowd,
-        **prices,
-    )
-
-
-def _uplinks(raw: dict[str, Any], inside: list[Level], where: str) -> float:
-    """Links out of a unit, as stated or as the oversubscription leaves of those in."""
-    if "oversubscription" not in raw:
-        return whole(raw, "uplinks", where, least=0)
-    if "uplinks" in raw or not inside:
-        raise FabricError(
-            where,
-            "has oversubscription",
-            "Give either it or uplinks, on an outer level",
-        )
-    share = positive(raw["oversubscription"], f"{where}, oversubscription")
-    below = inside[-1]
-    rooms = [float(level.limit) or float(level.capacity) for level in inside]
-    links = rooms[-1] * float(below.uplinks) if below.uplinks else math.prod(rooms)
-    return links / share

@@ -88,10 +88,10 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def parse_toml(text: str, name: str) -> dict[str, Any]:
+def parse_toml(content: str, name: str) -> dict[str, Any]:
     """Parse the text of a file called ``name``."""
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise FabricError(name, f"is no TOML: {error}", "Repair it") from error
 
@@ -149,7 +149,7 @@ def figure(
         high=high * factor,
         source=cite,
         confidence=one_of(raw.get("confidence", confidence), CONFIDENCE, at),
-        note=str(raw.get("note", "")),
+        note=text(raw, "note", at, ""),
     )
 
 
@@ -166,16 +166,27 @@ def direction(raw: Mapping[str, Any], where: str) -> float:
 
 
 def citation(short: Any, where: str, sources: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a short name cites, and how sure a figure of it is by default."""
+    """Return what a short name cites, and how sure a figure of it is by default.
+
+    >>> citation("LBA", "x.toml", {"LAB": "measured in our lab"})
+    Traceback (most recent call last):
+    ...
+    fabricmodel.errors.FabricError: x.toml: source 'LBA' is not among [sources]. Add \
+it there, or name one of LAB.
+    """
+    if isinstance(short, str) and short.isupper() and short not in sources:
+        some = f", or name one of {nearest(short, sources)}" if sources else ""
+        what = f"source {short!r} is not among [sources]"
+        raise FabricError(where, what, f"Add it there{some}")
     entry = sources.get(short, short) if isinstance(short, str) else short
-    if isinstance(entry, str):
+    if isinstance(entry, str) and entry.strip():
         return entry, "read"
     at = f"{where}, source {short!r}"
     if not isinstance(entry, dict):
         raise FabricError(at, "is no citation", "Give text, or { cite, confidence }")
     known(entry, {"cite", "confidence"}, at)
     return (
-        str(need(entry, "cite", at)),
+        text(entry, "cite", at),
         one_of(entry.get("confidence", "read"), CONFIDENCE, at),
     )
 
@@ -226,22 +237,73 @@ def need(table: Mapping[str, Any], key: str, where: str) -> Any:
     return table[key]
 
 
-def known(table: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
-    """Refuse a key that is on no list, most often a slip of the pen."""
+def known(table: Any, keys: Iterable[str], where: str) -> None:
+    """Refuse a key that is on no list, most often a slip of the pen.
+
+    >>> known({"tilte": "x"}, {"title", "levels"}, "x.toml")
+    Traceback (most recent call last):
+    ...
+    fabricmodel.errors.FabricError: x.toml: unknown key 'tilte'. Did you mean 'title'? \
+Use levels, title.
+    """
+    if not isinstance(table, Mapping):
+        raise FabricError(where, f"{table!r} is no table", "Write { KEY = VALUE, … }")
     for key in table:
         if key not in keys:
+            meant = difflib.get_close_matches(key, keys, 1)
+            hint = f"Did you mean {meant[0]!r}? " if meant else ""
             raise FabricError(
-                where, f"unknown key {key!r}", f"Use {', '.join(sorted(keys))}"
+                where, f"unknown key {key!r}", f"{hint}Use {', '.join(sorted(keys))}"
             )
+
+
+def tables(data: Mapping[str, Any], kind: str, where: str) -> Mapping[str, Any]:
+    """Return a table of tables, or of citations; empty where there is none."""
+    found = data.get(kind, {})
+    plain = (dict, str) if kind == "sources" else (dict,)
+    if not isinstance(found, dict) or not all(
+        isinstance(each, plain) for each in found.values()
+    ):
+        name = "NAME = { cite }" if kind == "sources" else f"[{kind}.NAME]"
+        raise FabricError(f"{where}, [{kind}]", "holds what is no table", f"Use {name}")
+    return found
+
+
+def text(
+    table: Mapping[str, Any], key: str, where: str, default: str | None = None
+) -> str:
+    """Read text, which has to be there unless it has a default."""
+    found = need(table, key, where) if default is None else table.get(key, default)
+    if not isinstance(found, str) or not (found.strip() or found == default):
+        raise FabricError(where, f"{key} = {found!r}", f'Give text, {key} = "…"')
+    return found
+
+
+def words(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    """Read a list of words that may be left out."""
+    found = table.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(x, str) for x in found):
+        raise FabricError(where, f"{key} = {found!r}", 'Give a list, ["…", "…"]')
+    return tuple(found)
+
+
+def yes(table: Mapping[str, Any], key: str, where: str) -> bool:
+    """Read true or false; false where it is left out."""
+    found = table.get(key, False)
+    if not isinstance(found, bool):
+        raise FabricError(where, f"{key} = {found!r}", "Give true or false")
+    return found
 
 
 def flatten(data: Mapping[str, Any], kind: str, name: str, where: str) -> dict:
     """Merge a table with those that it ``extends``, its own keys first."""
     found, seen, at = {}, set(), name
     while True:
-        if at in seen or at not in data[kind]:
+        if not isinstance(at, str) or at in seen or at not in data[kind]:
             raise FabricError(
-                where, f"extends {at!r}", f"Name another of the file's {kind}"
+                where,
+                f"extends {at!r}",
+                f"Name another of the file's {kind}, or of the catalogue's",
             )
         seen.add(at)
         found = {**data[kind][at], **found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from fabricmodel.catalog.chips import Chip, list_chips, load_chip
+from fabricmodel.catalog.chips import PRICE_KINDS, Chip, list_chips, load_chip
 from fabricmodel.catalog.entries import Entry
 from fabricmodel.catalog.figures import Figure
 from fabricmodel.catalog.loader import list_fabrics, load_entry, load_sized
@@ -31,6 +31,14 @@ _WORDS = {
     "_W": "",
     "_s": "",
 }
+_OWN = "give your own, in a chip file that extends this one"
+_UNKNOWN = {
+    "matrix_flops": ("measured matrix rate", "unknown", "", "", "",
+                     "plan with a share of the peak; training takes 0.8 of it"),
+    "power_W": ("power", "unknown", "", "", "", _OWN),
+    "prices": ("price", "unknown", "", "", "", _OWN),
+}  # fmt: skip
+_MAY_BE_UNKNOWN = ("matrix", "power", "USD")
 _FOOT = "Bandwidths are of one link, or of a chip's memory, in one direction."
 Rows = list[tuple[str, ...]]
 
@@ -62,15 +70,18 @@ def describe(name: str | os.PathLike[str], chips: int | None = None) -> str:
     """
     item = _load(name)
     numbered: dict[str, int] = {}
+    _only_fabrics_have_a_size(item, chips)
     if isinstance(item, Chip):
         parts = [f"{item.name}: {item.title}", f"vendor: {item.vendor}"]
         rows = [_row(each, numbered) for each in item.figures]
         for price in item.prices:
             at = numbered.setdefault(price.source, len(numbered) + 1)
             cost = f"{price.usd_per_hour:.3g} USD/h"
-            what = f"{price.kind.replace('_', ' ')}, {price.date}"
+            date = price.date if price.date != "unknown" else "date unknown"
+            what = f"{price.kind.replace('_', ' ')}, {date}"
             remark = f"{price.offer}; {price.note}" if price.note else price.offer
             rows.append((what, cost, "", price.confidence, f"[{at}]", remark))
+        rows += [_UNKNOWN[name] for name in item.unknown]
     else:
         item, fabric = load_sized(name, chips)
         parts = [f"{fabric.name}: {item.title}", *_about(item)]
@@ -96,6 +107,7 @@ def compare(
     ['vendor', 'AWS', 'AWS']
     """
     left, right = _load(one), _load(other)
+    _only_fabrics_have_a_size(left, chips)
     if isinstance(left, Chip) != isinstance(right, Chip):
         raise FabricError(
             "compare", f"{one} and {other} are a fabric and a chip", "Name two alike"
@@ -107,8 +119,11 @@ def compare(
         for item, each in ((left, one), (right, other))
     ]
     keys = list(dict.fromkeys(key for column in columns for key in column))
-    keys.sort(key=lambda key: key.startswith("level"))
-    rows: Rows = [(key, *(column.get(key, "-") for column in columns)) for key in keys]
+    keys.sort(key=_place)
+    rows: Rows = []
+    for key in keys:
+        absent = "unknown" if key.startswith(_MAY_BE_UNKNOWN) else "-"
+        rows.append((key, *(column.get(key, absent) for column in columns)))
     return "\n".join(_lines(rows))
 
 
@@ -122,6 +137,20 @@ def _load(name: str | os.PathLike[str]) -> Entry | Chip:
         except FabricError:
             pass
     return load_entry(name)
+
+
+def _only_fabrics_have_a_size(item: Entry | Chip, chips: int | None) -> None:
+    if isinstance(item, Chip) and chips is not None:
+        raise FabricError(
+            "chips", f"{item.name} is a chip", "Leave the number out, or name a fabric"
+        )
+
+
+def _place(key: str) -> int:
+    """Where a row of a comparison stands: rates and prices behind what all have."""
+    starts = ("peak", "matrix", "USD")
+    found = [at for at, start in enumerate(starts, 1) if key.startswith(start)]
+    return found[0] if found else (len(starts) + 1) * key.startswith("level")
 
 
 def _about(entry: Entry) -> list[str]:
@@ -166,9 +195,13 @@ def _chip_sheet(chip: Chip) -> dict[str, str]:
     found = {"": chip.name, "vendor": chip.vendor}
     for name, value, span, *_ in rows:
         found[name] = f"{value} ({span})" if span else value
-    if chip.prices:
-        costs = [price.usd_per_hour for price in chip.prices]
-        found["USD/h"] = f"{min(costs):.3g} to {max(costs):.3g}"
+    for kind in PRICE_KINDS:
+        costs = sorted({p.usd_per_hour for p in chip.prices if p.kind == kind})
+        if costs:
+            ends = f"{costs[0]:.3g} to {costs[-1]:.3g}"
+            found[f"USD/h, {kind.replace('_', ' ')}"] = (
+                ends if len(costs) > 1 else f"{costs[0]:.3g}"
+            )
     return found
 
 

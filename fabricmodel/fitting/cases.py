@@ -23,8 +23,10 @@ from fabricmodel.timing.table import CountTable, count_table
 T = TypeVar("T")
 Leaf = np.ndarray | Array
 
-QUICK = {"xla_backend_optimization_level": "0"}
+QUICK: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}
 """For programs that run a few times: compiling them costs more than running them."""
+if jax.__version_info__ < (0, 10):  # twice as quick; later ones have no such choice
+    QUICK["xla_cpu_use_fusion_emitters"] = False
 
 
 @pytree

@@ -23,8 +23,10 @@ pull past about two standard deviations."""
 
 _FIELD_SCALES = 2.0 ** np.arange(-6.0, 3.5)
 _NOISE_SCALES = 2.0 ** np.arange(-2.0, 3.5)
+_NEAR = 2.0 ** np.arange(-2.0, 2.5)  # of field and walk, around the most probable
+_NEAR_NOISE = 2.0 ** np.arange(-1.0, 1.25, 0.5)
 _SCALE_SPREAD = 1.0  # log standard deviation of the scales of series
-_SMOOTHEST = 1.0 / 3.0  # of a walk: smooth in range is no proof of smooth beyond it
+_WALK_SPREAD = 0.6  # of the walk against the field: one may be smooth without the other
 _CLIP = 3.0  # standard deviations past which a point no longer pulls the field
 _SMALL = 1e-10  # keeps a covariance matrix positive
 
@@ -45,7 +47,7 @@ class Discrepancy:
 
     field_sd: float = 0.15
     field_octaves: float = 2.0
-    walk_sd: float = 0.26
+    walk_sd: float = 0.285
     walk_octaves: float = 4.0
     local_octaves: float = 4.0
     noise_sd: float = 0.03
@@ -154,58 +156,59 @@ Shown = tuple[Points, np.ndarray, np.ndarray]
 
 
 def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy:
-    """Scale field and noise to what one series shows: how well it fits, how it repeats.
+    """Scale field, walk and noise to what one series shows.
 
-    Field and walk by one scale, the noise by another, under log-normal beliefs about 1;
-    the expected variances over a grid around the most probable. Whitened residuals are
-    Student t, so that outliers do not pass for noise; the parameters are integrated
-    out (Laplace), so that what they absorbed is not taken for a good fit:
+    Each by a scale of its own, under log-normal beliefs about 1, the walk's about the
+    field's: rough over sizes is likely rough over ranks, and where one number of ranks
+    was measured that is all there is to know. The expected variances over a grid around
+    the most probable. Whitened residuals are Student t, so that outliers do not pass
+    for noise; the parameters are integrated out (Laplace), so that what they absorbed
+    is not taken for a good fit:
 
         sum (v + 1)/2 log(1 + z^2 / v) + log|K| / 2 + log|1 + J' K^-1 J| / 2
-
-    The walk keeps at least a third of what is typical.
 
     Args:
       d: what is typical.
       shown: points, residuals and slopes of each collective of the series.
       anchor: as in ``kernel``.
     """
+    still = dataclasses.replace(d, walk_sd=0.0)
+    only = dataclasses.replace(d, field_sd=0.0)
+    parts = [
+        (kernel(still, anchor, at, at), kernel(only, anchor, at, at), residual, slopes)
+        for at, residual, slopes in shown
+    ]
 
-    def attempt(scales: tuple[float, float]) -> tuple[float, Discrepancy]:
-        field, noise = scales
-        trial = dataclasses.replace(
-            d,
-            field_sd=field * d.field_sd,
-            walk_sd=field * d.walk_sd,
-            noise_sd=noise * d.noise_sd,
-        )
+    def attempt(field: float, walk: float, noise: float) -> float:
         loss = 0.5 * (np.log(field) ** 2 + np.log(noise) ** 2) / _SCALE_SPREAD**2
+        loss += 0.5 * np.log(walk / field) ** 2 / _WALK_SPREAD**2
         information = np.eye(shown[0][2].shape[1])
-        for at, residual, slopes in shown:
-            white = whitener(trial, anchor, at)
-            z, independent = white @ residual, white @ slopes
+        for fixed, walked, residual, slopes in parts:
+            own = ((noise * d.noise_sd) ** 2 + _SMALL) * np.eye(len(residual))
+            root = np.linalg.cholesky(field**2 * fixed + walk**2 * walked + own)
+            white = np.linalg.solve(root, np.column_stack([residual, slopes]))
+            z, independent = white[:, 0], white[:, 1:]
             t = 0.5 * (FREEDOM + 1.0) * np.log1p(z**2 / FREEDOM)
-            loss += float(np.sum(t) - np.sum(np.log(np.diag(white))))
+            loss += float(np.sum(t) + np.sum(np.log(np.diag(root))))
             information += independent.T @ independent
-        return loss + 0.5 * float(np.linalg.slogdet(information)[1]), trial
+        return loss + 0.5 * float(np.linalg.slogdet(information)[1])
 
-    best = min(
-        itertools.product(_FIELD_SCALES, _NOISE_SCALES), key=lambda x: attempt(x)[0]
+    field, noise = min(
+        itertools.product(_FIELD_SCALES, _NOISE_SCALES),
+        key=lambda x: attempt(x[0], x[0], x[1]),
     )
-    around = [[x * 2.0 ** (i / 2.0) for i in range(-2, 3)] for x in best]
-    near = [attempt(scales) for scales in itertools.product(*around)]
-    weights = np.exp(min(loss for loss, _ in near) - np.array([x for x, _ in near]))
-
-    def mean(name: str) -> float:
-        """Root of the expected variance: field and noise are not told apart surely."""
-        variances = np.array([getattr(trial, name) for _, trial in near]) ** 2
-        return float(np.sqrt(np.average(variances, weights=weights)))
-
+    near = np.array(
+        list(itertools.product(field * _NEAR, field * _NEAR, noise * _NEAR_NOISE))
+    )
+    losses = np.array([attempt(*scales) for scales in near])
+    # field and walk and noise are not told apart surely: the root of expected variances
+    expected = np.sqrt(np.exp(losses.min() - losses) @ near**2)
+    field, walk, noise = expected / np.sqrt(np.sum(np.exp(losses.min() - losses)))
     return dataclasses.replace(
         d,
-        field_sd=mean("field_sd"),
-        walk_sd=max(mean("walk_sd"), _SMOOTHEST * d.walk_sd),
-        noise_sd=mean("noise_sd"),
+        field_sd=float(field * d.field_sd),
+        walk_sd=float(walk * d.walk_sd),
+        noise_sd=float(noise * d.noise_sd),
     )
 
 

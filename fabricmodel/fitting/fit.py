@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -34,6 +35,7 @@ def fit(
     *,
     seed: int = 0,
     discrepancy: Discrepancy | None = None,
+    factors: bool = True,
 ) -> FittedModel:
     """Fit the prices of a fabric to measured times.
 
@@ -49,6 +51,7 @@ def fit(
       seed: of the starts.
       discrepancy: how much a model typically misses; the default was learned from the
         reference series.
+      factors: whether algorithms may cost more or less than their counts.
 
     Returns:
       The model; ``converged`` says whether the search met its tolerance and
@@ -63,7 +66,7 @@ def fit(
     with jax.enable_x64(True):
         found = gather(fabric, times)
         count = len(found.series)
-        known = parameters(fabric, _factors(found.data.rows))
+        known = parameters(fabric, _factors(found.data.rows) if factors else ())
         size = unknowns(known, count)
         starts = np.random.default_rng(seed).normal(scale=0.7, size=(STARTS, size))
         starts[0] = 0.0
@@ -72,7 +75,12 @@ def fit(
         slope = partial(slopes, fabric=plain, parameters=known)
         beliefs = dict.fromkeys(found.series, missed)
         typical = partial(slope, data=whitened(found, beliefs).data)
-        first = minimise(typical, starts, lbfgs_steps=60, newton_steps=0)
+        with ThreadPoolExecutor(1) as aside:
+            # its program compiles while that of the search does
+            zero = np.zeros(len(known.names)), np.zeros(count)
+            ready = aside.submit(_slopes_as_chosen, fabric, known, found.data, *zero)
+            first = minimise(typical, starts, lbfgs_steps=60, newton_steps=0)
+        ready.result()
         # what this series shows of its noise, and of what the model misses
         _, residual, jacobian = laplace(typical, first.point, batch=STARTS)
         beliefs = rescaled(found, missed, residual, jacobian)
@@ -82,12 +90,11 @@ def fit(
         solution = minimise(slope, again, adam=False)
         cov, residual, _ = laplace(slope, solution.point, batch=STARTS)
         theta, extra = split(solution.point, known, count)
-        fitted = concrete(known.apply(fabric, theta))
         at, extra = np.asarray(theta), np.asarray(extra)
-        chosen = _slopes_as_chosen(fitted, known, at, found.data, extra)
+        chosen = _slopes_as_chosen(fabric, known, found.data, at, extra)
     n = len(known.names)
     return FittedModel(
-        fabric=fitted,
+        fabric=concrete(known.apply(fabric, at)),
         parameters=known,
         theta=at,
         covariance=cov[:n, :n],
@@ -118,7 +125,7 @@ def fit(
 
 
 def _slopes_as_chosen(
-    fitted: Fabric, known: Parameters, theta: np.ndarray, data: Data, extra: np.ndarray
+    fabric: Fabric, known: Parameters, data: Data, theta: np.ndarray, extra: np.ndarray
 ) -> np.ndarray:
     """Slopes of the log times of all rows by the prices, (rows, n), as of predictions.
 
@@ -126,10 +133,12 @@ def _slopes_as_chosen(
     to another, the slope of the choice itself knows no bounds.
     """
     found = []
-    for rows, owners in zip(data.rows, data.series, strict=True):
-        time, _, slopes, _ = explain(fitted, known, theta, (), rows)
-        whole = np.asarray(time) + extra[np.asarray(owners)]
-        found.append(np.asarray(slopes) * (np.asarray(time) / whole)[:, None])
+    with jax.enable_x64(True):  # each thread has its own
+        fitted = concrete(known.apply(fabric, theta))
+        for rows, owners in zip(data.rows, data.series, strict=True):
+            time, _, slopes, _ = explain(fitted, known, theta, (), rows)
+            whole = np.asarray(time) + extra[np.asarray(owners)]
+            found.append(np.asarray(slopes) * (np.asarray(time) / whole)[:, None])
     return np.concatenate(found)
 
 

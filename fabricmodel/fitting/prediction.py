@@ -96,6 +96,15 @@ def student_quantile(probability: float) -> float:
     return math.copysign(size, probability - 0.5)
 
 
+def student_log_density(off: np.ndarray) -> np.ndarray:
+    """Log density of the same, of deviations in units of its scale.
+
+    >>> student_log_density(np.array([0.0, 2.0])).round(4).tolist()
+    [-0.9808, -2.7137]
+    """
+    return math.log(3.0 / 8.0) - 2.5 * np.log1p(off**2 / 4.0)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rows:
     """Predicted seconds of the rows of a table, (R,).

@@ -41,7 +41,7 @@ def cluster_of(fabric: Fabric) -> Fabric:
     The one that its entry names, or else the largest; the fabric itself where it
     grows, or where the catalogue knows no such cluster.
 
-    >>> cluster_of(load_entry("trn2-instance").fabric).name
+    >>> cluster_of(load_entry("trn2-ultraserver").fabric).name
     'trn2-ultracluster'
     """
     if any(level.grows for level in fabric.levels):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fabricmodel.algorithms.tpu import can_twist
 from fabricmodel.errors import FabricModelError
 from fabricmodel.fabric import Fabric, Level
 from fabricmodel.plots.figures import GREY, make_figure
@@ -66,7 +67,7 @@ def fabric_diagram(fabric: Fabric, title: str = "") -> Figure:
     groups = _groups(fabric.levels)
     width = max(PITCH * len(groups) + 0.1, 2.3)
     key = -0.26 - LINE * max(len(_words(group)) for group in groups)
-    head = textwrap.wrap(title or fabric.name, int(INCHES * width / 0.076))
+    head = _wrapped(title or fabric.name, INCHES * width - 0.35)
     top = 1.1 + LINE * len(head)
     edge = 0.15  # inches that the layout keeps clear, both sides together
     unit = INCHES - edge / width
@@ -86,6 +87,21 @@ def fabric_diagram(fabric: Fabric, title: str = "") -> Figure:
     for at, line in enumerate(_KEY):
         axes.text(0.0, key - 0.09 * at, line, fontsize=FONT - 1.5, color=GREY, va="top")
     return figure
+
+
+def _wrapped(title: str, inches: float) -> list[str]:
+    """Break a title into the longest lines that the page has room for."""
+    from matplotlib.textpath import TextPath
+
+    def fits(line: str) -> bool:
+        drawn = TextPath((0, 0), line, size=FONT + 2).get_extents().width
+        return drawn <= 72.0 * inches
+
+    for letters in range(int(inches / 0.06), 8, -1):
+        lines = textwrap.wrap(title, letters)
+        if all(map(fits, lines)):
+            return lines
+    return textwrap.wrap(title, 8)
 
 
 def _groups(levels: Sequence[Level]) -> list[list[Level]]:
@@ -282,7 +298,11 @@ def _words(group: list[Level]) -> list[str]:
     sides = " x ".join(f"{float(level.members):,.0f}" for level in group)
     _, _, links, bandwidth, latency = group[0].words()
     if len(group) > 1:
-        shape = f"{sides} {'torus' if all(map(_closes, group)) else 'mesh'}"
+        kind = "torus" if all(map(_closes, group)) else "mesh"
+        if kind == "torus" and all(level.twist for level in group):
+            turned = can_twist([int(float(level.members)) for level in group])
+            kind = f"{'twisted ' * turned}torus"
+        shape = f"{sides} {kind}"
         some = [level.name for level in group if _closes(level)]
         if some and len(some) < len(group):
             shape = f"{sides}, {' and '.join(some)} close{'s' * (len(some) == 1)}"

@@ -51,6 +51,7 @@ def test_bound_by_hand():
         message_s=0 * one,
         byte_s=1e-9 * one,
         reduce_byte_s=np.zeros(1),
+        memory_round_s=np.zeros(1),
         memory_byte_s=np.zeros(1),
     )
     size = np.array([8e9])

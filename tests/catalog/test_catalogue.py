@@ -117,6 +117,118 @@ def test_figures_reach_the_fabric_in_si():
     assert factors["neuronlink.mesh.transfer"] == 1.5
 
 
+# What the catalogue has to know: a unit alone, and many of it over each network.
+NAMED = {
+    "Trainium": (
+        "trn1-instance trn1n-instance trn2-instance trn2-ultraserver "
+        "trn3-ultraserver-gen1 trn3-ultraserver-gen2",
+        "trn1-ultracluster trn1n-ultracluster trn2-instance-cluster trn2-ultracluster "
+        "trn2-ultracluster-10p10u trn3-ultracluster-gen1 trn3-ultracluster-gen2",
+    ),
+    "HGX": (
+        "hgx-v100 hgx-a100 hgx-h100 hgx-h800 hgx-h200 hgx-b200 hgx-b300",
+        "v100-infiniband a100-infiniband a100-roce a100-efa h100-infiniband-nvls "
+        "h100-roce h100-spectrum-x h100-efa h800-infiniband h200-infiniband h200-roce "
+        "h200-efa h200-efa-v2 b200-infiniband b200-roce b200-efa b300-infiniband "
+        "b300-roce b300-roce-multiplane b300-efa",
+    ),
+    "NVL72": (
+        "gb200-nvl72-rack gb300-nvl72-rack rubin-nvl72-rack",
+        "gb200-nvl72-nvls gb200-nvl72-roce gb200-nvl72-efa gb300-nvl72 "
+        "gb300-nvl72-roce rubin-nvl72",
+    ),
+    "AMD": (
+        "mi250x-node mi300x-node mi325x-node mi355x-node",
+        "frontier mi300x-roce mi325x-roce mi355x-roce",
+    ),
+    "TPU": (
+        "tpu-v3-pod tpu-v4-pod tpu-v5e-pod tpu-v5p-pod tpu-v6e-pod tpu-v7x-pod",
+        "tpu-v3-multislice tpu-v4-multislice tpu-v5e-multislice tpu-v5p-multislice "
+        "tpu-v6e-multislice tpu-v7x-multislice",
+    ),
+    "Gaudi": ("gaudi2-node gaudi3-node", "gaudi2-roce gaudi3-roce"),
+    "centres": ("", "alps aurora polaris frontier leonardo fugaku"),
+}
+
+
+@pytest.mark.parametrize("family", NAMED)
+def test_the_catalogue_knows_each_of_them_alone_and_many_of_it(family):
+    units, clusters = (names.split() for names in NAMED[family])
+    for name in units:
+        entry = load_entry(name)
+        assert entry.cluster in clusters
+        ranks = math.prod(level.members for level in entry.fabric.levels)
+        chips = ranks / entry.ranks_per_chip
+        assert load_fabric(name, chips=int(8 * chips)).name == entry.cluster
+    for name in clusters:
+        entry = load_entry(name)
+        assert any(level.grows and not level.in_node for level in entry.fabric.levels)
+        assert entry.chip
+
+
+# Bandwidth on the wire, GB/s in one direction, and how many links leave a unit.
+WIRES = [
+    ("trn1-ultracluster", "x", 384 / 8, 0),
+    ("trn1-ultracluster", "efa", 100 / 8, 8),
+    ("trn1n-ultracluster", "x", 768 / 8, 0),
+    ("trn1n-ultracluster", "efa", 100 / 8, 16),
+    ("trn2-instance-cluster", "efa", 200 / 8, 16),
+    ("trn2-ultracluster", "x", 1024 / 8, 0),
+    ("trn2-ultracluster", "z", 256 / 4, 16),
+    ("trn2-ultracluster", "efa", 200 / 8, 64),
+    ("trn3-ultracluster-gen1", "server", 4 * 64, 1),
+    ("trn3-ultracluster-gen1", "rack", 5 * 64, 16),
+    ("trn3-ultracluster-gen2", "racks", 2 * 64, 72),
+    ("trn3-ultracluster-gen2", "efa", 28_800 / 144 / 8, 144),
+    ("v100-infiniband", "nvlink", 300 / 2, 0),
+    ("v100-infiniband", "infiniband", 100 / 8, 4),
+    ("a100-infiniband", "nvlink", 600 / 2, 0),
+    ("a100-infiniband", "infiniband", 200 / 8, 8),
+    ("h100-infiniband-nvls", "nvlink", 900 / 2, 0),
+    ("h100-infiniband-nvls", "infiniband", 400 / 8, 8),
+    ("b300-infiniband", "nvlink", 1800 / 2, 0),
+    ("b300-infiniband", "infiniband", 800 / 8, 8),
+    ("gb200-nvl72-nvls", "infiniband", 400 / 8, 72),
+    ("gb300-nvl72-roce", "roce", 800 / 8, 72),
+    ("rubin-nvl72", "nvlink", 3600 / 2, 0),
+    ("rubin-nvl72", "infiniband", 2 * 800 / 8, 72),
+    ("a100-efa", "efa", 100 / 8, 4),
+    ("h100-efa", "efa", 32 * 100 / 8 / 8, 8),
+    ("h200-efa", "efa", 16 * 200 / 8 / 8, 8),
+    ("b200-efa", "efa", 8 * 400 / 8 / 8, 8),
+    ("b300-efa", "efa", 16 * 400 / 8 / 8, 8),
+    ("h100-gcp-a3", "tcpx", 200 / 8, 4),
+    ("h100-gcp-a3-mega", "tcpx", 200 / 8, 8),
+    ("mi250x-node", "xgmi", 700 / 2 / 7, 0),
+    ("mi300x-node", "xgmi", 896 / 2 / 7, 0),
+    ("mi355x-node", "xgmi", 1071 / 2 / 7, 0),
+    ("tpu-v4-pod", "x", 300 / 2 / 3, 0),
+    ("tpu-v5e-pod", "x", 400 / 2 / 4, 0),
+    ("tpu-v5p-pod", "x", 1200 / 2 / 6, 0),
+    ("tpu-v6e-pod", "x", 800 / 2 / 4, 0),
+    ("tpu-v7x-pod", "x", 1200 / 2 / 6, 0),
+    ("tpu-v5p-multislice", "dcn", 50 / 8, 0),
+    ("tpu-v5e-multislice", "dcn", 2 * 100 / 8 / 8, 0),
+    ("gaudi2-roce", "node", 3 * 100 / 8, 0),
+    ("gaudi3-roce", "roce", 3 * 200 / 8, 8),
+    ("frontier", "group", 200 / 8, 4),
+    ("aurora", "group", 200 / 8, 8),
+    ("alps", "nvlink", 900 / 2 / 3, 0),
+    ("leonardo", "cell", 100 / 8, 4),
+    ("fugaku", "x", 6.8, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "level", "wire", "uplinks"), WIRES)
+def test_no_link_is_taken_for_both_of_its_directions(name, level, wire, uplinks):
+    """Its price is a share of the wire in one direction: never half, never double."""
+    (found,) = (each for each in load_fabric(name).levels if each.name == level)
+    assert 0.69 * wire < found.bandwidth_Bps / 1e9 <= wire
+    assert found.uplinks == uplinks
+    figure = load_entry(name).figures[f"{found.link}.byte_s"]
+    assert 0.98 * wire <= figure.high / 1e9
+
+
 # What sources say differently of one link, GB/s in one direction: in its range.
 DISAGREEMENTS = [
     ("tpu-v4-pod", "ici-v4.byte_s", 45, 50),
@@ -129,6 +241,9 @@ DISAGREEMENTS = [
     ("trn3-ultraserver-gen2", "neuronlink-v4-racks.byte_s", 64, 128),
     ("trn3-ultracluster-gen2", "efa-v4-trn3.byte_s", 25, 50),
     ("h200-roce", "roce-400.byte_s", 0.60 * 50, 0.95 * 50),
+    ("tpu-v6e-pod", "ici-v6e.byte_s", 90, 100),
+    ("trn1-instance", "neuronlink-v2.byte_s", 48, 384 * 1.0737 / 8),
+    ("trn2-ultracluster", "efa-v3.byte_s", 17, 25),
 ]
 
 
@@ -149,6 +264,47 @@ def test_trn3_links_may_reach_the_totals_that_aws_prints():
     names = ("neuronswitch-server", "neuronswitch-rack", "neuronlink-v4-racks")
     values = [figures[f"{name}.byte_s"] for name in names]
     assert sum(x.low for x in values) < 704e9 < 1280e9 < sum(x.high for x in values)
+
+
+def test_a_level_says_when_it_is_full():
+    """Groups of 128 nodes and 74 of them; pods of 384; an UltraServer of 64 chips."""
+    full = {
+        "frontier": (37_888, "74"),
+        "alps": (10_752, "24"),
+        "aurora": (63_744, "166"),
+        "fugaku": (158_976, "48 x 69 x 48"),
+        "leonardo": (14_400, "20"),
+        "polaris": (2_240, "10"),
+    }
+    for name, (chips, count) in full.items():
+        assert "full" in repr(load_fabric(name, chips=chips))
+        step = load_entry(name).ranks_per_chip * 8 * 6
+        with pytest.raises(FabricError, match=f"full at {count}"):
+            load_fabric(name, chips=chips + step)
+    assert "switch of 384, full" in repr(load_fabric("h100-roce", chips=24_576))
+
+
+def test_a_trn2_instance_has_no_z_ring():
+    """Of trn2.48xlarge instances as many as there are, of UltraServers with it."""
+    names = [x.name for x in load_fabric("trn2-instance", chips=1024).levels]
+    assert names == ["chip", "x", "y", "efa"]
+    names = [x.name for x in load_fabric("trn2-ultraserver", chips=1024).levels]
+    assert names == ["chip", "x", "y", "z", "efa"]
+
+
+@pytest.mark.parametrize("name", ["alps", "polaris", "leonardo"])
+def test_centres_that_run_nccl_have_its_protocols(name):
+    """The same constants as on HGX nodes, and rings and trees over all ranks."""
+    fabric, hgx = load_fabric(name), load_fabric("h100-infiniband-nvls")
+    assert fabric.protocols == ("ll", "ll128", "simple")
+    assert fabric.algorithms == hgx.algorithms
+    assert set(fabric.strategies) <= set(hgx.strategies)
+    mine, theirs = (
+        dict(zip(x.factors.names, x.factors.values, strict=True)) for x in (fabric, hgx)
+    )
+    for key in ("ll128.latency", "ll128.transfer", "simple.latency"):
+        assert mine[f"protocol.{key}"] == theirs[f"protocol.{key}"]
+    assert fabric.levels[0].round_s == hgx.levels[0].round_s
 
 
 def test_extends_puts_the_other_fabric_inside():
@@ -192,8 +348,9 @@ def test_a_full_unit_is_one_of_its_cluster():
             assert [x.name for x in grown.levels[:-1]] == [x.name for x in alone.levels]
             ranks = math.prod(level.members for level in grown.levels)
             assert 1.0 <= ranks / chips / load_entry(name).ranks_per_chip < 1.02
-    with pytest.raises(FabricError, match=r"exceed mi250x-node.*'xgmi' is full at 8"):
-        load_fabric("mi250x-node", chips=8)
+    assert load_fabric("mi250x-node", chips=37_888).name == "frontier"
+    with pytest.raises(FabricError, match=r"exceed frontier.*'global' is full at 74"):
+        load_fabric("mi250x-node", chips=37_892)
 
 
 def test_in_network_reduction_stays_inside_its_domain():
@@ -220,6 +377,9 @@ def test_tiers_of_published_clusters():
     """A SuperPOD of 1,024 GPUs has two; planes of 512 ports hold 131,072 in two."""
     assert load_fabric("h100-infiniband", chips=1024).levels[1].tiers == 2
     assert load_fabric("h100-infiniband", chips=4096).levels[1].tiers == 3
+    pod = load_fabric("h100-roce", chips=3072).levels[1]
+    assert (pod.tiers, "full" in pod.words()[1]) == (2, True)  # racks, and one above
+    assert load_fabric("h100-spectrum-x", chips=100_000).levels[1].tiers == 3
     planes = [
         load_fabric("b300-roce-multiplane", chips=chips).levels[1].tiers
         for chips in (131_072, 131_072 + 512)

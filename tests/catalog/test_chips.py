@@ -6,6 +6,7 @@ import pytest
 import fabricmodel as fm
 from fabricmodel import FabricError, list_chips, load_chip
 from fabricmodel.catalog.figures import CONFIDENCE, figure
+from fabricmodel.training.price import price_list
 
 CHIPS = [load_chip(name) for name in list_chips()]
 
@@ -64,9 +65,25 @@ def test_every_chip_is_plausible_and_sourced(chip):
 
 # What sources say differently: both ends have to lie within the range.
 DISAGREEMENTS = [
-    ("gb200", "peak_flops.bf16", 2450e12, 2500e12),
-    ("gb300", "peak_flops.bf16", 2450e12, 2500e12),
+    ("gb200", "peak_flops.bf16", 2250e12, 2500e12),
+    ("gb300", "peak_flops.bf16", 2250e12, 2500e12),
+    ("gb200", "peak_flops.fp8", 4900e12, 5000e12),
+    ("gb300", "peak_flops.fp4", 14_700e12, 15_000e12),
+    ("b200", "peak_flops.fp4", 9000e12, 10_000e12),
+    ("b300", "power_W", 1000, 1100),
+    ("gaudi3", "peak_flops.fp8", 1677e12, 1835e12),
+    ("mi250x", "power_W", 500, 560),
+    ("tpu-v4", "memory_Bps", 1.2e12, 1.228e12),
+    ("tpu-v4", "power_W", 90, 192),
+    ("tpu-v5e", "memory_Bps", 0.8e12, 0.819e12),
+    ("tpu-v5e", "peak_flops.int8", 393e12, 394e12),
+    ("tpu-v6e", "memory_Bps", 1.6e12, 1.64e12),
+    ("tpu-v6e", "peak_flops.bf16", 918e12, 920e12),
+    ("tpu-v6e", "peak_flops.fp8", 918e12, 1836e12),
+    ("trn2", "peak_flops.fp8", 1299e12, 1300e12),
     ("b200", "memory_bytes", 180e9, 192e9),
+    ("b200", "memory_Bps", 8e12, 9e12),
+    ("trn1", "memory_Bps", 820e9, 13_120 / 16 * 2**30),
     ("mi355x", "peak_flops.bf16", 2300e12, 2500e12),
     ("gaudi3", "peak_flops.bf16", 1677e12, 1835e12),
     ("tpu-v3", "peak_flops.bf16", 123e12, 140e12),
@@ -86,6 +103,26 @@ def test_sources_that_disagree_are_a_range(name, number, low, high):
     assert found.low <= low * 1.001
     assert found.high >= high * 0.999
     assert found.spread > 0
+
+
+UNKNOWN = {
+    "matrix_flops": "a64fx gb300 inf2 max1550 mi250x mi455x rubin tpu-v3 tpu-v4 "
+    "tpu-v5e tpu-v5p tpu-v6e trn1 trn2 trn3 v100",
+    "power_W": "inf2 mi455x tpu-v3 tpu-v5e tpu-v5p tpu-v6e tpu-v7x trn1",
+    "prices": "a100-64gb a64fx gaudi2 gaudi3 gb300 gh200 h100-96gb h800 max1550 mi250x "
+    "mi300x mi325x mi355x mi455x rubin tpu-v3 tpu-v7x trn3 v100",
+}
+
+
+def test_what_nobody_published_is_called_unknown():
+    """No more than these, and each says what to do without it."""
+    for part, names in UNKNOWN.items():
+        assert [x.name for x in CHIPS if part in x.unknown] == names.split()
+    assert load_chip("trn3").rated_W() == 1000
+    with pytest.raises(FabricError, match=r"no power of trn1 is .*extends it, or"):
+        load_chip("trn1").rated_W()
+    with pytest.raises(FabricError, match=r"of gb300 is listed\. Give one"):
+        price_list(load_chip("gb300"), "spot")
 
 
 def test_published_figures():

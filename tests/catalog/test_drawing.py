@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 
 from experiments.draw_fabrics import main
 from fabricmodel import FabricModelError, list_fabrics, load_fabric, plots
+from fabricmodel.catalog.loader import load_entry
 from fabricmodel.plots.fabrics import DARK, MEMBER
 
 
@@ -53,6 +54,17 @@ def test_a_side_that_does_not_close_is_no_torus():
     assert "8 x 8 mesh" in texts(figure)
 
 
+def test_a_twist_is_said():
+    """Sides of k and 2k are twisted on TPU v5p, a cube is not, and none on v7x."""
+    for name, chips, words in (
+        ("tpu-v5p-pod", 128, "4 x 4 x 8 twisted torus"),
+        ("tpu-v5p-pod", 64, "4 x 4 x 4 torus"),
+        ("tpu-v7x-pod", 128, "4 x 4 x 8 torus"),
+    ):
+        said = texts(plots.fabric_diagram(load_fabric(name, chips=chips)))
+        assert words in said
+
+
 def test_files_and_refusals(tmp_path):
     figure = plots.fabric_diagram(load_fabric("h100-roce", chips=6144), "Meta")
     png, svg = plots.save(figure, tmp_path, "meta")
@@ -79,11 +91,11 @@ def test_experiment(tmp_path, capsys):
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.parametrize("name", ["fugaku", "gb200-nvl72-nvls"])
+@pytest.mark.parametrize("name", ["fugaku", "h100-infiniband-nvls", "trn1n-instance"])
 def test_a_long_title_stays_on_the_page(name):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    title = "One rank a node on the logical torus that six dimensions make"
+    title = f"{load_entry(name).title} (5,120 chips)"
     figure = plots.fabric_diagram(load_fabric(name), title)
     FigureCanvasAgg(figure).draw()
     (head,) = [

@@ -1,8 +1,13 @@
 """A user's own file of the catalogue's schema, and what is wrong with bad ones."""
 
+import copy
+import functools
+import json
 import math
 import pathlib
 import re
+import tomllib
+from typing import Any
 
 import pytest
 
@@ -32,6 +37,22 @@ levels = [
   { name = "node", kind = "clique", size = 4, link = "cable", in_node = true },
   { name = "w", kind = "switch", size = 1, uplinks = 2, link = "cable", grows = true },
 ]
+"""
+
+
+GOOD_CHIP = """
+[sources]
+LAB = { cite = "measured in our lab", confidence = "read" }
+
+[chips.ours]
+extends = "gb300"
+title = "A GB300 at our own price"
+prices = [
+  { usd_per_hour = 8.0, chips = 4, offer = "a tray", kind = "reserved", \
+date = "2026-11", source = "LAB" },
+]
+[chips.ours.matrix_TFLOPs]
+bf16 = { value = 1900, source = "LAB" }
 """
 
 
@@ -121,6 +142,8 @@ def test_a_switch_of_nothing_is_refused(tmp_path, good, bad):
 
 BAD = [
     ("round_us = {", "round_ms = {", r"\[links\.cable\]: unknown key 'round_ms'"),
+    ("round_us = {", "roud_us = {", r"'roud_us'\. Did you mean 'round_us'\? Use band"),
+    ("bandwidth_GBps = {", "bandwidth_Gbps = {", r"Did you mean 'bandwidth_GBps'"),
     ("launch_us = {", "lunch_us = {", r"\[engines\.ours\]: unknown key 'lunch_us'"),
     ("title =", "tilte =", r"\[fabrics\.lab\]: unknown key 'tilte'"),
     ('kind = "clique"', 'knid = "clique"', r"level 'node': unknown key 'knid'"),
@@ -145,6 +168,25 @@ BAD = [
     ("[links.cable]", "[links.wire]", r"\[links\]: lacks 'cable'"),
     ("[engines.ours]", "[engines.theirs]", r"\[engines\]: lacks 'ours'"),
     ('engine = "ours"\n', "", r"\[fabrics\.lab\]: lacks 'engine'"),
+    ('engine = "ours"', 'engine = "ours"\nchip = "h10"', r"chip 'h10'\. .* h100,"),
+    ('name = "w"', 'name = "node"', r"level 'node': has the name of another"),
+    ('"LAB", note', '"LBA", note', r"launch_us: source 'LBA' is not among .*LAB"),
+    ('"LAB", note', '"", note', r"launch_us, source '': is no citation"),
+    ('"a guess"', '{ cite = "" }', r"crowd, source .*cite = ''\. Give text"),
+    ("in_node = true", 'in_node = "no"', r"in_node = 'no'\. Give true or false"),
+    ("launch_us = {", "reduce_GBps = {", r"\[engines\.ours\]: lacks 'launch_us'"),
+    ("bandwidth_GBps = {", "jitter_us = {", r"\[links\.cable\]: lacks 'bandwidth"),
+    (
+        'engine = "ours"',
+        'engine = "ours"\nprotocols = "ll"',
+        r"protocols = 'll'\. Give a list",
+    ),
+    (
+        "[fabrics.lab]",
+        '[fabrics.lab.factors]\n"node.rign.latency" = { value = 2, range = [1, 3], '
+        'source = "LAB" }\n[fabrics.lab]',
+        r"unknown factor 'node\.rign\.latency'\. Write DOMAIN\.ALGORITHM",
+    ),
     ("ranks_per_chip = 2\n", "", r"lacks 'ranks_per_chip'"),
     ('title = "Our lab"\n', "", r"lacks 'title'"),
     ('name = "node", ', "", r"lacks 'name'"),
@@ -207,6 +249,50 @@ def test_malformed_files_give_one_error_too(tmp_path, good, bad):
     assert str(path) in caught.value.place
 
 
+def paths(node, above=()):
+    """Every place in a parsed file."""
+    children = node.items() if isinstance(node, dict) else ()
+    children = enumerate(node) if isinstance(node, list) else children
+    for key, child in children:
+        yield (*above, key)
+        yield from paths(child, (*above, key))
+
+
+def toml(value):
+    """Write a value inline."""
+    if isinstance(value, dict):
+        inside = (f"{json.dumps(key)} = {toml(each)}" for key, each in value.items())
+        return f"{{ {', '.join(inside)} }}"
+    return (
+        f"[{', '.join(map(toml, value))}]"
+        if isinstance(value, list)
+        else (json.dumps(value))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "load"),
+    [(GOOD.replace("levels = [", SWITCH, 1), load_fabric),
+     (EXTENDING, load_fabric), (GOOD_CHIP, load_chip)],
+    ids=["fabric", "extending", "chip"],
+)  # fmt: skip
+def test_whatever_stands_in_a_wrong_place_is_one_error(tmp_path, text, load):
+    """Each value of a file in turn made another kind: a refusal, or it is read."""
+    good, refused = tomllib.loads(text), 0
+    for path in paths(good):
+        for wrong in (7, "word", "", True, [1], ["a"], {"x": 1}):
+            bad: Any = copy.deepcopy(good)
+            place: Any = functools.reduce(lambda node, key: node[key], path[:-1], bad)
+            place[path[-1]] = wrong
+            lines = (f"{json.dumps(key)} = {toml(each)}" for key, each in bad.items())
+            try:
+                load(write(tmp_path, "\n".join(lines)))
+            except FabricError as error:
+                refused += 1
+                assert error.remedy and str(tmp_path) in error.place
+    assert refused > 100
+
+
 def test_missing_file_and_unknown_name(tmp_path):
     with pytest.raises(FabricError, match=r"none\.toml: can't be read"):
         load_fabric(tmp_path / "none.toml")
@@ -228,10 +314,22 @@ def test_one_fabric_to_a_file(tmp_path):
     assert sorted(read_entries(path.read_text(), "x")) == ["lab", "second"]
 
 
+def test_own_price_of_a_chip_of_the_catalogue(tmp_path):
+    ours, gb300 = load_chip(write(tmp_path, GOOD_CHIP)), load_chip("gb300")
+    assert ours.prices[0].usd_per_hour == 2.0
+    assert gb300.prices == ()
+    assert ours.roof_flops("bf16") == 1.9e15
+    assert ours.peak_flops == gb300.peak_flops
+    assert ours.figure("peak_flops.bf16").source == (
+        gb300.figure("peak_flops.bf16").source
+    )
+    assert (ours.unknown, gb300.unknown) == ((), ("matrix_flops", "prices"))
+
+
 def test_the_examples_of_the_page_load(tmp_path):
     page = pathlib.Path(__file__).parents[2] / "docs" / "catalogue.md"
     blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    fabric_text, chip_text = blocks
+    fabric_text, chip_text, extending = blocks
     path = write(tmp_path, fabric_text)
     fabric = load_fabric(path, chips=10_000)
     assert [level.members for level in fabric.levels] == [8.0, 125.0, 10.0]
@@ -240,3 +338,4 @@ def test_the_examples_of_the_page_load(tmp_path):
     chip = load_chip(write(tmp_path, chip_text))
     assert chip.roof_flops("bf16") == 640e12
     assert chip.prices[0].usd_per_hour == 2.5
+    assert load_chip(write(tmp_path, extending)).unknown == ("matrix_flops",)

@@ -38,6 +38,10 @@ def test_an_entry_shows_figures_in_their_units_with_their_sources():
     assert "650 to 668.8" in chip
     assert "capacity block, 2026-10" in chip
     assert "2.23 USD/h" in chip
+    unknown = [x for x in describe("tpu-v3").splitlines() if " unknown " in x]
+    assert [x.split()[0] for x in unknown] == ["measured", "power", "price"]
+    assert all("give your own" in x or "plan with" in x for x in unknown)
+    assert "reserved, date unknown" in describe("trn1")
 
 
 def test_two_side_by_side():
@@ -48,6 +52,11 @@ def test_two_side_by_side():
         "80 GB",
         "186 GB (184 to 192)",
     ]
+    rows = compare("trn1", "h100").splitlines()
+    (power,) = (row.split() for row in rows if row.startswith("power"))
+    assert power == ["power", "unknown", "700", "W"]
+    (reserved,) = (row.split() for row in rows if "reserved" in row)
+    assert reserved == ["USD/h,", "reserved", "0.512", "unknown"]
     fabrics = compare("trn1-instance", "hgx-h100")
     assert "level 3" in fabrics
     assert "ring of 4" in fabrics
@@ -62,6 +71,8 @@ def test_command(capsys):
     assert "16,384 ranks" in capsys.readouterr().out
     assert main(["trn1-instance", "trn2-instance"]) == 0
     assert "neuronlink" not in capsys.readouterr().err
+    assert main(["trn2", "--chips", "16"]) == 2
+    assert "trn2 is a chip" in capsys.readouterr().err
     assert main(["trn2-ultracuster"]) == 2
     told = capsys.readouterr()
     assert told.out == ""

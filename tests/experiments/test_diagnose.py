@@ -29,7 +29,7 @@ def result(tmp_path_factory):
     table = folder / "mine.csv"
     fm.Measurements.from_records(rows).to_csv(table)
     out = folder / "out"
-    command = ["--measurements", str(table), "--at", "all_gather:1MiB:256"]
+    command = ["--measurements", str(table), "--at", "all_gather:1MiB:256", "--choose"]
     assert diagnose.main([*command, "--max-ranks", "32", "--out", str(out)]) == 0
     return out
 
@@ -54,6 +54,17 @@ def test_the_tables_say_what_the_report_says(result):
     text = (result / "report.md").read_text(encoding="utf-8")
     assert f"would bring it to {best['after']:.2f}" in text
     assert "all_gather of 1 MiB on 256 ranks" in text
+
+
+def test_the_model_is_chosen_by_what_it_foretold(result):
+    (model,) = json.loads((result / "result.json").read_text())["models"]
+    told = {}
+    for each in model["scores"]:
+        assert (each["fitted_to"], each["foretold"]) in ((4, 8), (8, 16))
+        told.setdefault(each["candidate"], []).append(each["log_density"])
+    assert len(told) == 3
+    assert np.mean(told[model["chosen"]]) == max(map(np.mean, told.values()))
+    assert f"Chosen: {model['chosen']}: " in (result / "report.md").read_text()
 
 
 def test_questions():

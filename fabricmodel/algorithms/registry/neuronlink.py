@@ -23,8 +23,9 @@ _MESH = (
     r"2\alpha + (d-1)h + (C-2)o + S\max_i g(n_i)\beta_i + \frac{r-1}{r}S\beta_{chip}"
 )
 _RDH = (
-    r"(1+\log_2 C)\alpha + \frac{C-1}{C}\frac{S}{r}"
-    r"\left\lceil\frac{r}{\log_2 C}\right\rceil\beta + \frac{r-1}{r}S\beta_{chip}"
+    r"(1+\log_2 C)\alpha"
+    r" + \sum_{k<\log_2 C}\max_i\left(w_{ik}\beta_i\right)\frac{2^k}{N}S"
+    r" + \frac{r-1}{r}S\beta_{chip}"
 )
 _PAIRS = "an even number of ranks a chip, two chips or more"
 _REDUCED = r" + \frac{N-1}{N}S\gamma"
@@ -74,11 +75,31 @@ NEURONLINK["all_to_all"] = {
 }
 _SCATTER = _auto(
     neuronlink.direct_scatter,
-    r"T = \max\left(\alpha + (d-1)h + (N-2)o + \frac{C-1}{2DC}S\beta,"
+    r"T = \max\left(\alpha + (d-1)h + (N-2)o"
+    r" + \max_i \frac{(n_i-1)S}{2DC}\beta_i\sum_j\prod_{k\,>_j\,i}n_k,"
     r"\ \alpha_{chip} + \frac{r-1}{N}S\beta_{chip}\right)",
     source="Counted link by link",
     supported="any sides, any r",
 )
 NEURONLINK["gather"] = NEURONLINK["scatter"] = {"routed": _SCATTER}
-for _kind in ("broadcast", "reduce", "send_recv"):
-    NEURONLINK[_kind] = TORUS[_kind]
+_TREE = (
+    r"T = \left(\sqrt{d\alpha + r_1\alpha_{chip}}"
+    r" + \sqrt{S\max(\beta, \beta_{chip})}\right)^2"
+)
+NEURONLINK["broadcast"] = {
+    "tree": _auto(
+        neuronlink.tree_broadcast,
+        _TREE.replace("r_1", ""),
+        source="Counted; a spanning tree",
+        supported="any sides, any r",
+    )
+}
+NEURONLINK["reduce"] = {
+    "tree": _auto(
+        neuronlink.tree_reduce,
+        _TREE.replace("r_1", "(r-1)") + r" + (2D+1)S\gamma",
+        source="Counted; a spanning tree",
+        supported="any sides, any r",
+    )
+}
+NEURONLINK["send_recv"] = TORUS["send_recv"]

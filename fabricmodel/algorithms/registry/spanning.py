@@ -41,7 +41,7 @@ FLAT_SPANNING: Table = {
         ),
         "flat_tree": _auto(
             partial(flat_tree, "all_reduce"),
-            _TREE + r" + S\gamma",
+            _TREE + r" + 2S\gamma",
             JEAUGEY,
             summary=_TREE_SAYS,
         ),

@@ -8,6 +8,7 @@ from fabricmodel.algorithms import torus
 from fabricmodel.algorithms.registry.record import Table, entry
 
 JAIN = "Jain and Sabharwal (2010)"
+COUNTED = "Counted link by link"
 BISECTION = "Counted link by link; meets the bisection bound"
 SIDES = "any sides, rings or lines"
 
@@ -22,7 +23,10 @@ _ROUTED = (
     r" g(n) = \frac{n}{8}\ \mathrm{or}\ \frac{n^2-1}{8n}"
 )
 _TREE = r"T = \left(\sqrt{d\alpha} + \sqrt{S\beta}\right)^2"
-_SCATTER = r"T = \alpha + (d-1)h + (N-2)o + \frac{N-1}{2DN}S\beta"
+_SCATTER = (
+    r"T = \alpha + (d-1)h + (N-2)o"
+    r" + \max_i \frac{(n_i-1)S}{2DN}\beta_i\sum_j\prod_{k\,>_j\,i}n_k"
+)
 
 TORUS: Table = {
     "all_reduce": {
@@ -79,8 +83,8 @@ TORUS: Table = {
             torus.tree_reduce, _TREE + r" + 2DS\gamma", "Counted; a spanning tree"
         )
     },
-    "gather": {"routed": _auto(torus.routed_scatter, _SCATTER, BISECTION)},
-    "scatter": {"routed": _auto(torus.routed_scatter, _SCATTER, BISECTION)},
+    "gather": {"routed": _auto(torus.routed_scatter, _SCATTER, COUNTED)},
+    "scatter": {"routed": _auto(torus.routed_scatter, _SCATTER, COUNTED)},
     "send_recv": {
         "neighbour": _auto(
             torus.neighbour_send_recv, r"T = \alpha + S\beta", "Hockney (1994)"

@@ -6,15 +6,19 @@ the blocks, refuses to send what a rank does not hold or to add a contribution t
 and tallies what each link carried. Sizes are in units of the size of the collective.
 """
 
+from oracle.cycles import hamiltonian_decomposition
 from oracle.networks import (
     Network,
+    Path,
     Rank,
     chips,
     clique,
+    nodes_of_adapters,
     nodes_of_switches,
     switch,
     switch_tree,
     torus,
+    torus_route,
 )
 from oracle.running import (
     Block,
@@ -42,6 +46,7 @@ from oracle.schedules import (
     dual,
     edge_disjoint_cycles,
     folded,
+    folded_line,
     hamiltonian_cycles,
     ring,
     rings_along,
@@ -54,6 +59,7 @@ __all__ = [
     "Held",
     "Message",
     "Network",
+    "Path",
     "Rank",
     "Rounds",
     "State",
@@ -74,7 +80,10 @@ __all__ = [
     "dual",
     "edge_disjoint_cycles",
     "folded",
+    "folded_line",
     "hamiltonian_cycles",
+    "hamiltonian_decomposition",
+    "nodes_of_adapters",
     "nodes_of_switches",
     "own",
     "partial",
@@ -85,5 +94,6 @@ __all__ = [
     "switch_tree",
     "together",
     "torus",
+    "torus_route",
     "tree_rounds",
 ]

@@ -178,3 +178,20 @@ def rings(orders: Sequence[Sequence[Rank]], held: Held) -> Rounds:
         ]
         for t in range(n - 1)
     ]
+
+
+def clique_cycles(n: int) -> list[list[int]]:
+    """Directed Hamiltonian cycles of a clique that use every link equally often.
+
+    Odd n: Walecki's n - 1 of them, each link once. Even n: one member joined to the
+    ends of the zigzag 0, 1, -1, 2, -2, ... among the other n - 1, whose differences
+    are each there twice; turned and reversed, 2 (n - 1) of them, each link twice.
+    (From n = 8 on, n - 1 would do: Tillson 1980.)
+    """
+    if n < 3:
+        return [list(range(n))]
+    around = n - 1
+    zigzag = [(-1) ** (i + 1) * ((i + 1) // 2) % around for i in range(around)]
+    turns = range(around) if n % 2 == 0 else range(around // 2)
+    cycles = [[around, *((x + turn) % around for x in zigzag)] for turn in turns]
+    return cycles + [cycle[::-1] for cycle in cycles]

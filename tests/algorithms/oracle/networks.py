@@ -59,17 +59,36 @@ def nodes_of_switches(nodes: int, ranks: int) -> Network:
 
     A rank is (node, index); the switch of a node is (node, "hub").
     """
-    graph = nx.DiGraph()
-    for node in range(nodes):
-        for i in range(ranks):
-            for crossbar, dim in (((node, "hub"), 0), ("net", 1)):
-                graph.add_edge((node, i), crossbar, dim=dim)
-                graph.add_edge(crossbar, (node, i), dim=dim, hop=0)
+    net = nodes_of_adapters(nodes, ranks, ranks)
 
     def route(source: Rank, target: Rank) -> list[Path]:
         if source[0] == target[0]:
+            return net.route(source, target)
+        there, k = (target[0], "adapter", source[1]), source[1]
+        return [(1.0, [((source[0], "adapter", k), "net"), ("net", there)])]
+
+    return Network(net.graph, net.ranks, route)
+
+
+def nodes_of_adapters(nodes: int, ranks: int, adapters: int) -> Network:
+    """Join the ranks of a node by a switch (dimension 0), its adapters to a net (1).
+
+    A rank is (node, index), the switch of a node (node, "hub"), an adapter (node,
+    "adapter", index). Routes are those inside a node.
+    """
+    graph = nx.DiGraph()
+    for node in range(nodes):
+        ports = [((node, i), (node, "hub"), 0) for i in range(ranks)]
+        ports += [((node, "adapter", k), "net", 1) for k in range(adapters)]
+        for port, crossbar, dim in ports:
+            graph.add_edge(port, crossbar, dim=dim)
+            graph.add_edge(crossbar, port, dim=dim, hop=0)
+
+    def route(source: Rank, target: Rank) -> list[Path]:
+        hub = (source[0], "hub")
+        if hub in (source, target):
             return [(1.0, [(source, target)])]
-        return [(1.0, [(source, "net"), ("net", target)])]
+        return [(1.0, [(source, hub), (hub, target)])]
 
     members = [(node, i) for node in range(nodes) for i in range(ranks)]
     return Network(graph, members, route)
@@ -102,24 +121,34 @@ def torus(sides: Sequence[int], wrap: Sequence[bool]) -> Network:
                     graph.add_edge(place, _moved(place, dim, there), dim=dim)
 
     def route(source: Rank, target: Rank) -> list[Path]:
-        paths: list[Path] = [(1.0, [])]
-        here = source
-        for dim, n in enumerate(sides):
-            ways = _ways(source[dim], target[dim], n, wrap[dim])
-            legs = []
-            for step, length in ways:
-                stops = [
-                    _moved(here, dim, (source[dim] + step * i) % n)
-                    for i in range(length + 1)
-                ]
-                legs.append(list(itertools.pairwise(stops)))
-            here = _moved(here, dim, target[dim])
-            paths = [
-                (part / len(legs), links + leg) for part, links in paths for leg in legs
-            ]
-        return paths
+        return torus_route(sides, wrap, source, target, range(len(sides)))
 
     return Network(graph, list(places), route)
+
+
+def torus_route(
+    sides: Sequence[int],
+    wrap: Sequence[bool],
+    source: Rank,
+    target: Rank,
+    order: Sequence[int],
+) -> list[Path]:
+    """Return a minimal route, one dimension after the other in an order; ties part."""
+    paths: list[Path] = [(1.0, [])]
+    here = source
+    for dim in order:
+        legs, n = [], sides[dim]
+        for step, length in _ways(source[dim], target[dim], n, wrap[dim]):
+            stops = [
+                _moved(here, dim, (source[dim] + step * i) % n)
+                for i in range(length + 1)
+            ]
+            legs.append(list(itertools.pairwise(stops)))
+        here = _moved(here, dim, target[dim])
+        paths = [
+            (part / len(legs), links + leg) for part, links in paths for leg in legs
+        ]
+    return paths
 
 
 def _moved(place: tuple[int, ...], dim: int, there: int) -> tuple[int, ...]:
@@ -154,8 +183,10 @@ def chips(ranks: int, sides: Sequence[int], wrap: Sequence[bool]) -> Network:
             graph.add_edge((chip, "memory"), (chip, i), dim=0, hop=0)
 
     def route(source: Rank, target: Rank) -> list[Path]:
+        memory = (source[0], "memory")
+        if source == memory:  # a rank reads from the memory of its chip
+            return [(1.0, [(source, target)])]
         if source[0] == target[0]:
-            memory = (source[0], "memory")
             return [(1.0, [(source, memory), (memory, target)])]
         return outside.route(source[0], target[0])
 

@@ -33,17 +33,24 @@ class Tally:
     Attributes:
       rounds: rounds that used the dimension.
       hops: links crossed beyond the first, the longest message of every round.
+      path: links crossed beyond the first over all dimensions, the longest message of
+        every round.
       messages: sent beyond the first, by the busiest rank of every round.
       bytes: through the busiest link of every round, added up.
       stream: through the busiest link over all rounds.
+      links: what each link carried over all rounds.
+      adds: what each rank added up.
       reduced: by the busiest rank; what a switch adds up is not counted.
     """
 
     rounds: Counter[int] = field(default_factory=Counter)
     hops: Counter[int] = field(default_factory=Counter)
+    path: int = 0
     messages: int = 0
     bytes: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    links: dict[Any, float] = field(default_factory=lambda: defaultdict(float))
     stream: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    adds: dict[Rank, float] = field(default_factory=lambda: defaultdict(float))
     reduced: float = 0.0
     sent: float = 0.0
     received: float = 0.0
@@ -58,14 +65,15 @@ def run(network: Network, rounds: Rounds, state: State, block: float) -> Tally:
       AssertionError: if a contribution is added twice.
     """
     tally = Tally()
-    load: dict[Any, float] = defaultdict(float)
-    reduced: dict[Rank, float] = defaultdict(float)
+    load = tally.links
+    reduced = tally.adds
     sent: dict[Rank, float] = defaultdict(float)
     received: dict[Rank, float] = defaultdict(float)
     for messages in rounds:
         payloads = [[state[m.source][b] for b in m.blocks] for m in messages]
         now: dict[Any, float] = defaultdict(float)
         hops: Counter[int] = Counter()
+        longest = 0
         for message, payload in zip(messages, payloads, strict=True):
             size = len(payload) * block
             here = state[message.target]
@@ -84,6 +92,8 @@ def run(network: Network, rounds: Rounds, state: State, block: float) -> Tally:
                     data = network.graph.edges[link]
                     crossed[data["dim"]] += data.get("hop", 1)
                 hops |= crossed
+                longest = max(longest, sum(crossed.values()))
+        tally.path += max(longest - 1, 0)
         for dim in hops:
             tally.rounds[dim] += 1
             tally.hops[dim] += hops[dim] - 1

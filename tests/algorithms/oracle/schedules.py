@@ -160,22 +160,32 @@ def tree_rounds(parents: Mapping[int, int], blocks: Sequence[Block]) -> Rounds:
     return rounds
 
 
+def folded_line(line: Sequence[Rank]) -> list[Rank]:
+    """Close a line to a ring of steps of two links: 0, 2, 4, ..., 5, 3, 1."""
+    return [*line[::2], *line[1::2][::-1]]
+
+
 def rings_along(
-    network: Network, dim: int, held: Held, step: int = 1
+    network: Network, dim: int, held: Held, step: int = 1, *, closed: bool = True
 ) -> tuple[Rounds, dict[Rank, list[Block]]]:
     """Gather along one dimension, on all its rings at once; also what is held then."""
     lines: dict[Rank, list[Rank]] = defaultdict(list)
     for place in network.ranks:
         lines[(*place[:dim], *place[dim + 1 :])].append(place)
-    groups = [line[::step] for line in lines.values()]
+    rings = [line if closed else folded_line(line) for line in lines.values()]
+    groups = [line[::step] for line in rings]
     after = {r: [b for s in group for b in held[s]] for group in groups for r in group}
     return together(*(ring(group, held) for group in groups)), after
 
 
 def bucket_phases(
-    network: Network, orders: Sequence[tuple[Sequence[int], int]]
+    network: Network,
+    orders: Sequence[tuple[Sequence[int], int]],
+    wrap: Sequence[bool],
 ) -> tuple[list[Rounds], dict[Rank, list[Block]]]:
     """Gather one dimension after the other, every part in an order and direction.
+
+    A dimension that does not wrap is folded.
 
     Returns:
       The phases, in each of which every part gathers along one dimension, and the
@@ -188,7 +198,7 @@ def bucket_phases(
     for part, (order, step) in enumerate(orders):
         held: Held = {r: [(part, r)] for r in network.ranks}
         for phase, dim in enumerate(order):
-            rounds, held = rings_along(network, dim, held, step)
+            rounds, held = rings_along(network, dim, held, step, closed=wrap[dim])
             phases[phase].append(rounds)
     return [together(*parts) for parts in phases], start
 
