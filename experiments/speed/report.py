@@ -99,7 +99,7 @@ _LINES = {
     "copy": "copy of its bytes in and out (the floor)",
     "value": "value",
     "value_and_grad": "value and all gradients of each",
-    "value_and_grad_in_pieces": "the same in pieces",
+    "value_and_grad_in_pieces": "value and all gradients, in pieces",
     "numpy": "numpy, value",
 }
 
