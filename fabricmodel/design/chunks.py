@@ -38,7 +38,6 @@ def in_pieces(
       piece: cases at a time, the least power of two that holds them where they are
         fewer.
       workers: threads; one for each core that this process may use by default.
-
       out: (rows, n) array to write to, which spares a loop the pages of a new one.
 
     Returns:
@@ -84,7 +83,7 @@ def in_pieces(
 
     place(0, first)
     starts = range(piece, cases, piece)
-    workers = min(workers or len(os.sched_getaffinity(0)), len(starts))
+    workers = min(workers or _cores(), len(starts))
     if workers <= 1:
         for start in starts:
             place(start, answer(start))
@@ -97,3 +96,11 @@ def in_pieces(
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(several, [starts[at::workers] for at in range(workers)]))
     return found
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system tells; all of them elsewhere."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS, nor on Windows
+        return os.cpu_count() or 1
