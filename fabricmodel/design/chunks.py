@@ -99,7 +99,7 @@ def in_pieces(
 
 
 def _cores() -> int:
-    """Cores that this process may use, where the system tells; all of them elsewhere."""
+    """Cores that this process may use, or all where the system does not tell."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS, nor on Windows
