@@ -1,6 +1,7 @@
 """How fast is a prediction, its gradient, a choice, a layout, a fit, a first answer?
 
-    python -m experiments.bench [--cases N] [--rounds K] [--fits] [--out DIR]
+    python -m experiments.bench [--cases N] [--rounds K] [--chips N] [--processes]
+                                [--fits] [--out DIR]
 
 Writes ``out/bench``: ``bench.json`` with the machine that it ran on, so that two runs
 can be compared, ``report.md`` and a figure. Nothing passes or fails by it: the ratios
@@ -21,7 +22,7 @@ from rich.progress import Progress
 
 import fabricmodel as fm
 from experiments.output import machine, whole_folder, write_json
-from experiments.speed import cold, kernels
+from experiments.speed import cold, kernels, processes
 from experiments.speed.clock import once, peak_memory_bytes, race
 from experiments.speed.report import KEYS, figure, report
 from fabricmodel.fitting.recognise import recognise
@@ -38,7 +39,7 @@ def ring(cases: int, rounds: int) -> dict[str, Any]:
     """One formula, at several numbers of cases; the ratios at two of them.
 
     The floor of memory is asked at the largest, beyond the caches; the cost of the
-    gradients at the chunk that stays in them.
+    gradients at the chunk that stays in them, and at the largest in pieces that do.
     """
     batches = sorted(
         {max(cases // 16, 1), min(CACHED, cases), max(cases // 4, 1), cases}
@@ -49,11 +50,17 @@ def ring(cases: int, rounds: int) -> dict[str, Any]:
     return {
         "predictions_per_s": max(row["cases"] / row["value"] for row in rows),
         "value_and_grad_per_s": max(
-            row["cases"] / row["value_and_grad"] for row in rows
+            row["cases"] / min(row["value_and_grad"], row["value_and_grad_in_pieces"])
+            for row in rows
         ),
         "copy_floor_ratio": largest["value"] / largest["copy"],
         "gradient_cost_ratio": chunk["value_and_grad"] / chunk["value"],
-        "gradient_cost_ratio_largest": largest["value_and_grad"] / largest["value"],
+        "gradient_cost_ratio_largest": (
+            largest["value_and_grad_in_pieces"] / largest["value"]
+        ),
+        "gradient_cost_ratio_largest_at_once": (
+            largest["value_and_grad"] / largest["value"]
+        ),
         "summed_gradient_cost_ratio": chunk["summed_value_and_grad"] / chunk["value"],
         "numpy_ratio": largest["numpy"] / largest["value"],
         "copy_Bps": kernels.VALUE_BYTES * largest["cases"] / largest["copy"],
@@ -93,6 +100,17 @@ def swept(cases: int) -> dict[str, Any]:
     return {
         "sweep_points_per_s": cases / wall_s,
         "sweep_overhead_ratio": wall_s / answers_s,
+    }
+
+
+def scaling(cases: int, wanted: bool) -> dict[str, Any]:
+    """Sweep with one process on one core, then with two on two; or leave it out."""
+    if not wanted:
+        return {"two_process_scaling": None}
+    one_s, two_s = (processes.swept_s(count, cases) for count in (1, 2))
+    return {
+        "two_process_scaling": one_s / two_s,
+        "one_process_points_per_s": cases / one_s,
     }
 
 
@@ -142,9 +160,10 @@ def measure(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]
     yield "first answers", first_answers(max(1, min(rounds, 2)))
     yield "one formula", ring(cases, rounds)
     few = max(cases // 256, 1)
-    yield "candidates on a torus", candidate_set(few, rounds)
+    yield "candidates on a torus", candidate_set(max(cases // 64, 1), rounds)
     yield "100,000 chips", cluster(few, rounds)
     yield "a sweep", swept(max(cases // 4, 8) // 8 * 8)
+    yield "two processes", scaling(4 * cases, options.processes)
     yield "layouts", layouts(options.chips, rounds)
     yield "fits", fits(options.fits)
 
@@ -160,13 +179,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=_whole, default=7, help="the best counts")
     parser.add_argument("--chips", type=_whole, default=1024, help="of the layouts")
+    parser.add_argument(
+        "--processes", action="store_true", help="a sweep by two processes as well"
+    )
     parser.add_argument("--fits", action="store_true", help="takes minutes")
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     options = parser.parse_args(argv)
     console = Console(stderr=True, highlight=False)
     found: dict[str, Any] = {"machine": machine(), "cases": options.cases}
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Timing", total=7)
+        task = progress.add_task("Timing", total=8)
         for name, part in measure(options):
             progress.update(task, advance=1, description=f"Timed {name}")
             found |= part

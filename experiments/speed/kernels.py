@@ -6,7 +6,6 @@ price and by its size, so that N cases return N rows of them.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,14 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from chex import Numeric
-from jax import Array
 
 import fabricmodel as fm
 from experiments.speed.clock import Call, copying
 from fabricmodel.algorithms.counts import Dim
 from fabricmodel.algorithms.registry import algorithms
-from fabricmodel.design import collective_cases, sweep
-from fabricmodel.fabric import LINK_PRICES, Fabric, Level
+from fabricmodel.design import (
+    collective_cases,
+    collective_slopes,
+    in_pieces,
+    sweep,
+)
+from fabricmodel.fabric import Fabric, Level
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import CountTable, count_table
 from fabricmodel.training import (
@@ -90,10 +93,15 @@ def ring(cases: int) -> dict[str, Call]:
     value = jax.jit(ring_seconds)
     each = jax.value_and_grad(ring_seconds, argnums=(0, 1))
     gradient = jax.jit(jax.vmap(each, in_axes=(None, 0, 0)))
+    rows = jax.jit(lambda *columns: jax.tree.leaves(gradient(prices, *columns)))
+    kept = np.empty(
+        (len(prices) + 2, cases), jax.eval_shape(value, prices, *asked).dtype
+    )
     summed = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(ring_seconds(*a))))
     return {
         "value": lambda: value(prices, *asked),
         "value_and_grad": lambda: gradient(prices, *asked),
+        "value_and_grad_in_pieces": lambda: in_pieces(rows, [size, ranks], out=kept),
         "summed_value_and_grad": lambda: summed(prices, *asked),
         "numpy": lambda: numpy_ring_seconds(plain, size, ranks),
         "copy": copying(VALUE_BYTES * cases),
@@ -123,45 +131,14 @@ def torus_table(fabric: Fabric) -> CountTable:
 
 
 def candidate_set(cases: int, *, every_algorithm: bool) -> dict[str, Call]:
-    """Choose on a torus: counted once, then every candidate priced for each size."""
+    """Choose on a torus: every candidate priced for each size."""
     fabric = torus(every_algorithm=every_algorithm)
-    table = torus_table(fabric)
-    prices = prices_of(fabric)
-    size = jnp.asarray(sizes(cases))
-
-    def one(prices: dict[str, Array], size: Array) -> Array:
-        return candidates_seconds(table, fabric, prices, size)
-
-    value = jax.jit(jax.vmap(one, in_axes=(None, 0)))
-    each = jax.value_and_grad(one, argnums=(0, 1))
-    gradient = jax.jit(jax.vmap(each, in_axes=(None, 0)))
+    table, size = torus_table(fabric), sizes(cases)
+    value = jax.jit(lambda fabric, size: collective_seconds(table, fabric, size, 0.0))
     return {
-        "value": lambda: value(prices, size),
-        "value_and_grad": lambda: gradient(prices, size),
+        "value": lambda: value(fabric, size),
+        "value_and_grad": lambda: collective_slopes(fabric, "all_reduce", size),
     }
-
-
-def prices_of(fabric: Fabric) -> dict[str, Array]:
-    """Collect every price: (L,) for those of the levels."""
-    rows = {
-        name: jnp.asarray([getattr(level, name) for level in fabric.levels], float)
-        for name in LINK_PRICES
-    }
-    return rows | {"reduce_byte_s": jnp.asarray(fabric.reduce_byte_s, float)}
-
-
-def candidates_seconds(
-    table: CountTable, fabric: Fabric, prices: Mapping[str, Array], size: Numeric
-) -> Array:
-    """Time of the choice with other prices."""
-    levels = tuple(
-        dataclasses.replace(level, **{name: prices[name][at] for name in LINK_PRICES})
-        for at, level in enumerate(fabric.levels)
-    )
-    priced = dataclasses.replace(
-        fabric, levels=levels, reduce_byte_s=prices["reduce_byte_s"]
-    )
-    return collective_seconds(table, priced, size, 0.0)
 
 
 def cluster(cases: int) -> dict[str, Call]:

@@ -34,7 +34,8 @@ KEYS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "value_and_grad_per_s": ("the same with all gradients of each", _rate),
     "copy_floor_ratio": ("its time over that of copying its bytes", _ratio),
     "gradient_cost_ratio": ("with all gradients, over the value, in cache", _ratio),
-    "gradient_cost_ratio_largest": ("the same beyond the caches", _ratio),
+    "gradient_cost_ratio_largest": ("beyond the caches, in pieces", _ratio),
+    "gradient_cost_ratio_largest_at_once": ("the same in one call", _ratio),
     "summed_gradient_cost_ratio": ("gradients of a sum, over the value", _ratio),
     "numpy_ratio": ("numpy's time for the same over ours", _ratio),
     "copy_Bps": ("bytes copied, in and out", _rate),
@@ -53,6 +54,7 @@ KEYS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "astra_sim_ratio": ("ASTRA-sim's time for 4,096 chips over it", _ratio),
     "sweep_points_per_s": ("points of a sweep over a cluster, to disk", _rate),
     "sweep_overhead_ratio": ("its time over that of its answers", _ratio),
+    "two_process_scaling": ("a sweep by two processes over by one", _ratio),
     "layouts_per_s": ("layouts of a training step", _rate),
     "layouts_searched_per_s": ("layouts searched, invalid ones included", _rate),
     "fit_all_series_s": ("fit of every shipped series, one after another", duration),
@@ -69,7 +71,7 @@ def report(found: Mapping[str, Any]) -> str:
     rows = []
     for key, (words, write) in KEYS.items():
         value = found[key]
-        shown = "not asked (--fits)" if value is None else write(value)
+        shown = "not asked" if value is None else write(value)
         rows.append((words, shown, f"`{key}`"))
     described = ", ".join(f"{key} {text}" for key, text in found["machine"].items())
     first = ", ".join(
@@ -97,6 +99,7 @@ _LINES = {
     "copy": "copy of its bytes in and out (the floor)",
     "value": "value",
     "value_and_grad": "value and all gradients of each",
+    "value_and_grad_in_pieces": "value and all gradients, in pieces",
     "numpy": "numpy, value",
 }
 

@@ -19,6 +19,7 @@ from fabricmodel.algorithms.counts import (
     share,
 )
 from fabricmodel.fabric import Fabric, Level
+from fabricmodel.timing.selection import over
 
 _SYMMETRIC = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0}
 
@@ -94,19 +95,28 @@ def bound_seconds(counts: BoundCounts, fabric: Fabric, size_bytes: Numeric) -> A
     Reduction inside the network, which halves the all_reduce, is in the counts where
     the fabric has it.
     """
+    axes, cases = jnp.ndim(size_bytes), jnp.shape(size_bytes)
     byte_s = jnp.asarray(xp.stack([level.byte_s for level in fabric.levels]))
     round_s = jnp.asarray(xp.stack([level.round_s for level in fabric.levels]))
-    free = (byte_s <= 0) & (counts.links > 0)
-    rates = jnp.where(free, jnp.inf, counts.links / jnp.where(byte_s > 0, byte_s, 1.0))
+    byte_s, round_s = over(byte_s, 1 + axes), over(round_s, 1 + axes)
+    links = over(counts.links, 2 + axes)
+    used, busiest = over(counts.used, 1 + axes), over(counts.busiest, 1 + axes)
+    free = (byte_s <= 0) & (links > 0)
+    rates = jnp.where(free, jnp.inf, links / jnp.where(byte_s > 0, byte_s, 1.0))
     rate = jnp.sum(rates, axis=1)
-    crossing = counts.crossing / jnp.where(rate > 0, rate, 1.0)
+    crossing = over(counts.crossing, 1 + axes) / jnp.where(rate > 0, rate, 1.0)
     parts = [
-        counts.used * round_s,
+        used * round_s,
         size_bytes * jnp.where(rate > 0, crossing, 0.0),
-        size_bytes * counts.busiest * byte_s,
-        jnp.reshape(size_bytes * counts.reduced * fabric.reduce_byte_s, (1,)),
+        size_bytes * busiest * byte_s,
+        (size_bytes * counts.reduced * fabric.reduce_byte_s)[None],
     ]
-    return jnp.max(jnp.concatenate(parts))
+    return jnp.max(
+        jnp.concatenate(
+            [jnp.broadcast_to(part, (part.shape[0], *cases)) for part in parts]
+        ),
+        axis=0,
+    )
 
 
 def _crossing(collective: str, inside: Array, ranks: Array) -> Array:

@@ -113,6 +113,7 @@ def _each(
     """Apply a scalar function to every case of the broadcast leaves and sizes.
 
     The vector of factors belongs to the fabric as a whole and is no axis of cases.
+    Sizes alone go through together, behind every other axis (``timing.price``).
     """
     factors = fabric.factors
     plain = dataclasses.replace(fabric, factors=Factors())
@@ -122,6 +123,8 @@ def _each(
     axes = [0 if leaf.shape else None for leaf in leaves]
     if not any(axis == 0 for axis in axes):
         return jnp.asarray(function(fabric, collective, size_bytes))
+    if not any(axis == 0 for axis in axes[:-1]):
+        return function(fabric, collective, leaves[-1].reshape(-1)).reshape(shape)
     spread = [
         jnp.broadcast_to(leaf, shape).reshape(-1) if leaf.shape else leaf
         for leaf in leaves

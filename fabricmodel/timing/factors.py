@@ -25,13 +25,13 @@ def factor_names(stage: tuple[str, str], algorithm: str) -> tuple[str, str]:
 def candidate_factors(
     table: CountTable, fabric: Fabric, kinds: Sequence[str]
 ) -> list[Array]:
-    """Factors of each candidate, (C,), one array for each kind."""
+    """Factors of each candidate, (C, ...), one array for each kind."""
     stems = [factor_names(c.stage, c.algorithm) for c in table.candidates]
     return [products(fabric, stems, kind) for kind in kinds]
 
 
 def level_factors(table: CountTable, fabric: Fabric, kind: str) -> Array | None:
-    """Factors on the levels of one domain alone, (C, Q, L); None where there are none.
+    """Factors on the levels of one domain alone, (L, C, Q, ...), or None.
 
     Of protocols, and of algorithms that span every level.
     """
@@ -41,31 +41,33 @@ def level_factors(table: CountTable, fabric: Fabric, kind: str) -> Array | None:
             f"{domain}.{protocol}",
             *([f"{domain}.{c.algorithm}"] * (c.stage[0] == "flat")),
         )
+        for domain in domains
         for c in table.candidates
         for protocol in fabric.protocols
-        for domain in domains
     ]
     named = {f"{name}.{kind}" for stem in stems for name in stem}
     if named.isdisjoint(fabric.factors.names):
         return None
-    shape = len(table.candidates), len(fabric.protocols), len(domains)
-    return products(fabric, stems, kind).reshape(shape)
+    found = products(fabric, stems, kind)
+    shape = len(domains), len(table.candidates), len(fabric.protocols)
+    return found.reshape(*shape, *found.shape[1:])
 
 
 def protocol_factors(fabric: Fabric) -> list[Array]:
-    """Factors of each protocol, (Q,): latency, transfer, choice."""
+    """Factors of each protocol, (Q, ...): latency, transfer, choice."""
     stems = [(f"protocol.{name}",) for name in fabric.protocols]
     return [products(fabric, stems, kind) for kind in FACTOR_KINDS]
 
 
 def products(fabric: Fabric, stems: Sequence[Sequence[str]], kind: str) -> Array:
-    """Product of the factors of one kind that each row of stems names, (rows,)."""
+    """Product of the factors of one kind that each row of stems names, (rows, ...)."""
     names = fabric.factors.names
     own = np.zeros((len(stems), len(names)), np.float32)
     for row, several in enumerate(stems):
         for stem in several:
             if f"{stem}.{kind}" in names:
                 own[row, names.index(f"{stem}.{kind}")] = 1.0
+    values = jnp.asarray(fabric.factors.values, float)
     if not own.any():
-        return jnp.ones(len(stems))
-    return jnp.exp(own @ jnp.log(jnp.asarray(fabric.factors.values, float)))
+        return jnp.ones((len(stems), *values.shape[1:]))
+    return jnp.exp(own @ jnp.log(values))

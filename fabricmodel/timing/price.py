@@ -27,22 +27,28 @@ from fabricmodel.timing.factors import (
 )
 from fabricmodel.timing.rules import by_size
 from fabricmodel.timing.scale import Scale, scale_of, scaled_counts
-from fabricmodel.timing.selection import GUARD, soft_max, soft_min_groups
+from fabricmodel.timing.selection import GUARD, over, soft_max, soft_min_groups
 from fabricmodel.timing.table import CountTable
 
 
 def level_prices(levels: Sequence[Level]) -> tuple[Array, Array]:
-    """Price vectors of the levels, of events and of bytes: (L, 4) and (L, 2).
+    """Price vectors of the levels, of events and of bytes: (L, 4, ...), (L, 2, ...).
 
     In the order of ``timing.scale.scaled_counts``.
     """
+    # stacked apart: cut out of one array, their derivatives would be padded and added
+    return _stacked(levels, LINK_PRICES[:4]), _stacked(levels, LINK_PRICES[4:])
+
+
+def _stacked(levels: Sequence[Level], fields: Sequence[str]) -> Array:
+    """Stack some prices of the levels: (L, F, ...)."""
     rows = [
-        [jnp.asarray(getattr(level, field), float) for field in LINK_PRICES]
+        jnp.asarray(getattr(level, field), float)
         for level in levels
+        for field in fields
     ]
-    prices = jnp.stack([price for row in rows for price in row])
-    prices = prices.reshape(len(rows), len(LINK_PRICES))
-    return prices[:, :4], prices[:, 4:]
+    prices = jnp.stack(jnp.broadcast_arrays(*rows))
+    return prices.reshape(len(levels), len(fields), *prices.shape[1:])
 
 
 def phase_seconds(
@@ -51,34 +57,44 @@ def phase_seconds(
     size_bytes: Numeric,
     scale: Scale | None = None,
 ) -> Array:
-    """Seconds of each phase in each protocol, (P, Q), levels combined by its flow."""
-    order, seconds = _by_flow(table, fabric, size_bytes, scale)
-    return seconds[np.argsort(order)]
+    """Seconds of each phase in each protocol, (P, Q, ...), by its flow."""
+    row, order, seconds = _by_flow(table, fabric, size_bytes, scale)
+    return seconds[np.argsort(order)][row]
 
 
 def _by_flow(
     table: CountTable, fabric: Fabric, size_bytes: Numeric, scale: Scale | None
-) -> tuple[np.ndarray, Array]:
-    """Seconds as ``phase_seconds``, flow after flow, and the phases in that order.
+) -> tuple[np.ndarray, np.ndarray, Array]:
+    """Seconds of distinct phases, flow after flow.
+
+    Before them the distinct phase of each, and those phases in that order.
 
     A phase is combined in its own way alone: each way has its roots and powers, and
     adds up as early as it can, so that few arrays hold a number for each level.
     """
-    order = np.argsort(table.flows, kind="stable")
-    flows, sizes = np.unique(table.flows, return_counts=True)
+    kept, row = _distinct(table, fabric)
+    of_kept = np.asarray(table.flows)[kept]
+    order = np.argsort(of_kept, kind="stable")
+    flows, sizes = np.unique(of_kept, return_counts=True)
+    taken = kept[order]
     scale = scale_of(fabric.levels) if scale is None else scale
-    events, moved = (part[order] for part in scaled_counts(table, scale))
-    sides = table.sides[order]
-    # (P, Q): what an algorithm and a protocol cost against the counts
+    events, moved = (
+        jnp.moveaxis(part[taken], 1, 0) for part in scaled_counts(table, scale)
+    )
+    axes = jnp.ndim(size_bytes)
+    reduced, memory_rounds, memory_bytes = (
+        over(table.sides[taken, column], 1 + axes) for column in range(3)
+    )
+    # (L or 1, P, Q, ...): what an algorithm and a protocol cost against the counts
     by_candidate = candidate_factors(table, fabric, FACTOR_KINDS[:2])
-    owner, by_protocol = _owner(table)[order], protocol_factors(fabric)
+    owner, by_protocol = _owner(table)[taken], protocol_factors(fabric)
     latency_factor, transfer_factor = (
-        (by_candidate[part][:, None] * by_protocol[part])[owner][..., None]
+        over((by_candidate[part][:, None] * by_protocol[part])[owner][None], 3 + axes)
         for part in range(2)
     )
     by_level = [level_factors(table, fabric, kind) for kind in FACTOR_KINDS[:2]]
     factors = [
-        factor if own is None else factor * own[owner]
+        factor if own is None else factor * over(own[:, owner], 3 + axes)
         for factor, own in zip((latency_factor, transfer_factor), by_level, strict=True)
     ]
     prices = level_prices(fabric.levels)
@@ -88,54 +104,61 @@ def _by_flow(
         start += count
         links = _flow_seconds(
             flow,
-            _Part(counts=events[rows], prices=prices[0], factor=factors[0][rows]),
+            _Part(counts=events[:, rows], prices=prices[0], factor=factors[0][:, rows]),
             _Part(
-                counts=moved[rows],
+                counts=moved[:, rows],
                 prices=prices[1],
-                factor=size_bytes * factors[1][rows],
+                factor=size_bytes * factors[1][:, rows],
             ),
         )
-        reduction = (size_bytes * sides[rows, 0] * fabric.reduce_byte_s)[:, None]
+        reduction = (size_bytes * reduced[rows] * fabric.reduce_byte_s)[:, None]
         if flow == "stream":
             memory = (
-                sides[rows, 1] * fabric.memory_round_s
-                + size_bytes * sides[rows, 2] * fabric.memory_byte_s
-            )[:, None] * transfer_factor[rows, :, 0]
+                memory_rounds[rows] * fabric.memory_round_s
+                + size_bytes * memory_bytes[rows] * fabric.memory_byte_s
+            )[:, None] * transfer_factor[0, rows]
             found.append(soft_max(jnp.stack([links, memory + reduction]), axis=0))
         else:
             found.append(links + reduction)
-    return order, jnp.concatenate(found)
+    return row, order, jnp.concatenate(found)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Latency or transfer: counts (P, L, E), prices (L, E), factors (P, Q, L or 1)."""
+    """Latency or transfer of phases.
+
+    Counts (L, P, E), prices (L, E, ...), factors (L or 1, P, Q, ...): levels first and
+    cases last, so that combining levels is arithmetic on long rows of cases.
+    """
 
     counts: Array
     prices: Array
     factor: Array | np.ndarray
 
     def by_level(self) -> Array:
-        """Seconds on each level, (P, Q, L)."""
-        seconds = jnp.einsum("ple,le->pl", self.counts, self.prices)
-        return jnp.asarray(self.factor * seconds[:, None])
+        """Seconds on each level, (L, P, Q, ...)."""
+        seconds = jnp.einsum("lpe,le...->lp...", self.counts, self.prices)
+        return jnp.asarray(
+            self.factor * over(seconds[:, :, None], jnp.ndim(self.factor))
+        )
 
     def chain(self) -> Array:
-        """Sum over the levels, (P, Q)."""
-        if self.factor.shape[-1] > 1:
-            return jnp.sum(self.by_level(), axis=-1)
-        seconds = jnp.einsum("ple,le->p", self.counts, self.prices)
-        return jnp.asarray(self.factor[..., 0] * seconds[:, None])
+        """Sum over the levels, (P, Q, ...)."""
+        if self.factor.shape[0] > 1:
+            return jnp.sum(self.by_level(), axis=0)
+        seconds = jnp.einsum("lpe,le...->p...", self.counts, self.prices)
+        factor = self.factor[0]
+        return jnp.asarray(factor * over(seconds[:, None], jnp.ndim(factor)))
 
 
 def _flow_seconds(flow: str, latency: _Part, transfer: _Part) -> Array:
-    """Seconds on the links of phases of one flow, (P, Q)."""
+    """Seconds on the links of phases of one flow, (P, Q, ...)."""
     if flow == "parallel":
-        return soft_max(latency.by_level() + transfer.by_level(), axis=-1)
+        return soft_max(latency.by_level() + transfer.by_level(), axis=0)
     chain = latency.chain()
     if flow == "sequential":
         return chain + transfer.chain()
-    fullest = jnp.asarray(soft_max(transfer.by_level(), axis=-1))
+    fullest = jnp.asarray(soft_max(transfer.by_level(), axis=0))
     if flow == "stream":
         return chain + fullest
     cross = chain * fullest
@@ -150,15 +173,16 @@ def candidate_seconds(
     size_bytes: Numeric,
     scale: Scale | None = None,
 ) -> Array:
-    """Seconds of each candidate in each protocol, (C, Q): its phases in turn.
+    """Seconds of each candidate in each protocol, (C, Q, ...): its phases in turn.
 
-    ``scale`` is that of the fabric's levels, where it is known beforehand.
+    ``scale`` is that of the fabric's levels, where it is known beforehand. Many
+    cases of one shape are quickest at once: (n,) sizes, and prices of () or (n,).
     """
-    owner = np.zeros((len(table.candidates), len(table.flows)), np.float32)
-    for row, candidate in enumerate(table.candidates):
-        owner[row, list(candidate.phases)] = 1.0
-    order, seconds = _by_flow(table, fabric, size_bytes, scale)
-    return jnp.asarray(owner[:, order]) @ seconds
+    row, order, seconds = _by_flow(table, fabric, size_bytes, scale)
+    owner = np.zeros((len(table.candidates), len(order)), np.float32)
+    for at, candidate in enumerate(table.candidates):
+        np.add.at(owner[at], row[list(candidate.phases)], 1.0)
+    return jnp.tensordot(jnp.asarray(owner[:, order]), seconds, 1)
 
 
 def collective_seconds(
@@ -200,18 +224,20 @@ def best_seconds(
     table = by_size(table, fabric, size_bytes)
     times = candidate_seconds(table, fabric, size_bytes, scale)
     protocols = times.shape[1]
-    valid = table.valid[:, None] * _sent(table, fabric)
+    axes = jnp.ndim(size_bytes)
+    sent = over(_sent(table, fabric), 2 + axes)
+    valid = over(table.valid, 1 + axes)[:, None] * sent
     names = table.stage_names
     group = np.array([names.index(c.stage) for c in table.candidates])
     stages = soft_min_groups(
-        times.reshape(-1),
-        valid.reshape(-1),
+        _joined(times),
+        _joined(valid),
         np.repeat(group, protocols),
         len(names),
         believed_bias(table, fabric),
         frozen=frozen,
     )
-    whole = jnp.sum(table.stages * stages, axis=1)
+    whole = jnp.sum(over(table.stages, 2 + axes) * stages, axis=1)
     return soft_min_groups(whole, table.allowed, np.zeros(whole.shape[0], int), 1)[0]
 
 
@@ -236,12 +262,40 @@ def candidate_estimates(
 
 
 def believed_bias(table: CountTable, fabric: Fabric) -> Array | None:
-    """Log of the library's estimate over the time, (C Q,); None where it is right."""
+    """Log of the library's estimate over the time, (C Q, ...); None if it is right."""
     if not any(name.endswith(".choice") for name in fabric.factors.names):
         return None
     by_candidate = jnp.log(candidate_factors(table, fabric, ("choice",))[0])
     by_protocol = jnp.log(protocol_factors(fabric)[2])
-    return (by_candidate[:, None] + by_protocol).reshape(-1)
+    return _joined(by_candidate[:, None] + by_protocol)
+
+
+def _joined(array: Array | np.ndarray) -> Array:
+    """Join candidates and protocols: (C Q, ...)."""
+    return jnp.reshape(array, (-1, *array.shape[2:]))
+
+
+def _distinct(table: CountTable, fabric: Fabric) -> tuple[np.ndarray, np.ndarray]:
+    """Phases that differ, (D,), and which of them each phase is, (P,).
+
+    Candidates share many: an all_reduce is made of a reduce_scatter and an all_gather.
+    Told apart by their counts, where those are numbers, and by their factors.
+    """
+    every = np.arange(len(table.flows))
+    if not isinstance(table.levels, np.ndarray) or table.levels.ndim > 3:
+        return every, every
+    stems = {name.rsplit(".", 1)[0] for name in fabric.factors.names}
+    known = {stem.rsplit(".", 1)[-1] for stem in stems}
+    owner = _owner(table)
+    found: dict[tuple, int] = {}
+    row = []
+    for at, flow in enumerate(table.flows):
+        own = table.candidates[owner[at]].algorithm in known
+        counts = table.levels[at].tobytes(), table.sides[at].tobytes()
+        key = (flow, owner[at] if own else -1, *counts)
+        row.append(found.setdefault(key, at))
+    kept, back = np.unique(row, return_inverse=True)
+    return kept, back
 
 
 def _owner(table: CountTable) -> np.ndarray:

@@ -16,6 +16,7 @@ from jax import Array
 
 from fabricmodel.fabric import RULE_KIND, Fabric
 from fabricmodel.timing.factors import factor_names, products
+from fabricmodel.timing.selection import over
 from fabricmodel.timing.table import CountTable
 
 
@@ -60,8 +61,10 @@ def by_size(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> CountTabl
             for pair in stems
         ]
     )
-    least = jnp.where(ruled, products(fabric, stems, RULE_KIND), jnp.inf)
-    past = jnp.asarray(size_bytes >= jnp.min(least))
+    axes = 1 + jnp.ndim(size_bytes)
+    sizes = over(products(fabric, stems, RULE_KIND), axes)
+    least = jnp.where(over(ruled, axes), sizes, jnp.inf)
+    past = jnp.asarray(size_bytes >= jnp.min(least, axis=0))
     names = table.stage_names
     member = np.array([[c.stage == name for c in table.candidates] for name in names])
     usable = jnp.asarray(table.valid) > 0
@@ -69,10 +72,11 @@ def by_size(table: CountTable, fabric: Fabric, size_bytes: Numeric) -> CountTabl
     can = jnp.any(member & ruled & usable, axis=1)
     other = jnp.any(member & ~ruled & usable, axis=1)
     at = np.argmax(member, axis=0)
-    kept = jnp.where(past, ruled | ~can[at], ~ruled | ~other[at])
+    above, below = over(ruled | ~can[at], axes), over(~ruled | ~other[at], axes)
+    kept = jnp.where(past, above, below)
     return dataclasses.replace(
         table,
-        valid=jnp.where(kept, table.valid, 0.0),
+        valid=jnp.where(kept, over(table.valid, axes), 0.0),
         allowed=_ways(table, past, can, other),
     )
 
@@ -84,4 +88,6 @@ def _ways(table: CountTable, past: Array, can: Array, other: Array) -> Array:
     bound = allowed & jnp.any(runs & can & ~other, axis=1)
     above = able | ~jnp.any(able)
     below = ~bound | ~jnp.any(allowed & ~bound)
-    return jnp.where(jnp.where(past, above, below), table.allowed, 0.0)
+    axes = 1 + past.ndim
+    way = jnp.where(past, over(above, axes), over(below, axes))
+    return jnp.where(way, over(jnp.asarray(table.allowed), axes), 0.0)

@@ -26,6 +26,17 @@ _NEVER = 60.0  # log seconds of a candidate that does not exist
 _FREE = -60.0  # log seconds of one that has nothing to do
 
 
+def over(array: Array | np.ndarray, axes: int) -> Array:
+    """Give an array axes of length 1 behind its own, up to so many.
+
+    Cases come last: what holds for all of them meets what each has for itself.
+
+    >>> over(np.ones((2, 3)), 4).shape
+    (2, 3, 1, 1)
+    """
+    return jnp.reshape(array, array.shape + (1,) * (axes - array.ndim))
+
+
 def soft_min_groups(
     times_s: Array,
     valid: Array,
@@ -47,9 +58,10 @@ def soft_min_groups(
     where a time rises, the choice may change for the better.
 
     Args:
-      times_s: (C,) seconds; valid: (C,) 1 or 0.
+      times_s: (C, ...) seconds; valid: (C,) or (C, ...) 1 or 0.
       group: (C,) the group of each, static; groups: how many there are.
-      bias: (C,) log of the estimate over the time; None where they are the same.
+      bias: as ``valid``, log of the estimate over the time; None where they are the
+        same.
       frozen: differentiate the times as they are chosen, and not the choice, which a
         mistaken library may change for the better as a price rises.
 
@@ -58,32 +70,34 @@ def soft_min_groups(
     [1.0, 9.0]
     """
     at, member = _members(group, groups)
+    cases = times_s.ndim - 1
+    valid, member = over(valid, cases + 1), over(member, cases + 2)
     usable = (valid > 0) & (times_s > 0)
     logs = jnp.where(usable, jnp.log(jnp.where(usable, times_s, 1.0)), _FREE)
     logs = jnp.where(valid > 0, logs, _NEVER)
     if bias is None:
         return jnp.exp(_least(jnp.where(member, logs[at], _NEVER)))
-    bias = bias[at]
+    bias = over(bias, cases + 1)[at]
     return jnp.exp(_picked(jnp.where(member, logs[at] + bias, _NEVER), bias, frozen))
 
 
 @jax.custom_jvp
 def _least(logs: Array) -> Array:
-    """Soft minimum along the last axis."""
+    """Soft minimum along the second axis."""
     return _weighed(logs)[0]
 
 
 @_least.defjvp
 def _least_slope(primals, tangents):
     least, weights = _weighed(*primals)
-    return least, jnp.sum(weights * tangents[0], axis=-1)
+    return least, jnp.sum(weights * tangents[0], axis=1)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _picked(logs: Array, bias: Array, frozen: bool) -> Array:
-    """Soft minimum of estimates along the last axis, less the bias of the choice."""
+    """Soft minimum of estimates along the second axis, less the bias of the choice."""
     least, weights = _weighed(logs)
-    return least - jnp.sum(weights * bias, axis=-1)
+    return least - jnp.sum(weights * bias, axis=1)
 
 
 @_picked.defjvp
@@ -91,21 +105,21 @@ def _picked_slope(frozen: bool, primals, tangents):
     """With weights w, mean bias m and temperature T: w (1 + (bias - m) / T)."""
     logs, bias = primals
     least, weights = _weighed(logs)
-    mean = jnp.sum(weights * bias, axis=-1)
+    mean = jnp.sum(weights * bias, axis=1)
     steps, drifts = tangents
     steps = steps if frozen else (
-        steps * (1.0 + (bias - mean[..., None]) / TEMPERATURE)
+        steps * (1.0 + (bias - mean[:, None]) / TEMPERATURE)
     )  # fmt: skip
-    return least - mean, jnp.sum(weights * (steps - drifts), axis=-1)
+    return least - mean, jnp.sum(weights * (steps - drifts), axis=1)
 
 
 def _weighed(logs: Array) -> tuple[Array, Array]:
-    """Soft minimum along the last axis, and the share of each in it."""
-    first = jnp.min(logs, axis=-1, keepdims=True)
+    """Soft minimum along the second axis, and the share of each in it."""
+    first = jnp.min(logs, axis=1, keepdims=True)
     parts = jnp.exp((first - logs) / TEMPERATURE)
-    total = jnp.sum(parts, axis=-1, keepdims=True)
+    total = jnp.sum(parts, axis=1, keepdims=True)
     least = first - TEMPERATURE * jnp.log(total)
-    return jnp.squeeze(least, axis=-1), parts / total
+    return jnp.squeeze(least, axis=1), parts / total
 
 
 def _members(group: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +144,8 @@ def soft_max(times_s: Array, axis: int, sharpness: int = SHARPNESS) -> Array:
     largest = jnp.max(times_s, axis=axis, keepdims=True)
     shares = times_s / jnp.where(largest > 0, largest, 1.0)
     norm = jnp.sum(shares**sharpness, axis=axis, keepdims=True)
-    return jnp.squeeze(largest * norm ** (1.0 / sharpness), axis=axis)
+    root = jnp.exp(jnp.log(jnp.where(norm > 0, norm, 1.0)) / sharpness)
+    return jnp.squeeze(largest * root, axis=axis)
 
 
 @soft_max.defjvp

@@ -7,6 +7,7 @@ import pytest
 from experiments import bench
 from experiments.speed import kernels
 from experiments.speed.report import KEYS
+from fabricmodel.fabric import LINK_PRICES
 from fabricmodel.timing.collective import collective_time
 
 PROMISED = {
@@ -24,8 +25,9 @@ def test_the_command_writes_every_key(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "bench.json").read_text())
     assert set(KEYS) <= set(found)
     assert set(KEYS) >= PROMISED
-    assert found.pop("fit_all_series_s") is None  # asked for with --fits alone
-    assert all(found[key] > 0 for key in KEYS if key != "fit_all_series_s")
+    asked_for = {"fit_all_series_s", "two_process_scaling"}
+    assert all(found[key] is None for key in asked_for)
+    assert all(found[key] > 0 for key in set(KEYS) - asked_for)
     assert found["machine"]["jax"] == jax.__version__
     report = (tmp_path / "report.md").read_text()
     assert all(f"`{key}`" in report for key in KEYS)
@@ -57,12 +59,13 @@ def test_what_is_timed_is_what_the_library_answers():
     calls = kernels.candidate_set(5, every_algorithm=False)
     expected = collective_time(fabric, "all_reduce", kernels.sizes(5))
     np.testing.assert_allclose(calls["value"](), expected, rtol=1e-5)
-    seconds, (by_price, by_size) = calls["value_and_grad"]()
-    np.testing.assert_allclose(seconds, expected, rtol=1e-5)
-    prices = kernels.prices_of(fabric)
+    slopes = calls["value_and_grad"]()
+    np.testing.assert_allclose(slopes.time_s, expected, rtol=1e-5)
     # time is homogeneous of degree one in its prices (Euler)
-    made_of = sum(
-        (by_price[name] * prices[name]).reshape(5, -1).sum(axis=1) for name in prices
+    made_of = fabric.reduce_byte_s * slopes.by["reduce_byte_s"] + sum(
+        getattr(level, price) * slopes.by[f"{level.name}.{price}"]
+        for level in fabric.levels
+        for price in LINK_PRICES
     )
     np.testing.assert_allclose(made_of, expected, rtol=1e-4)
-    assert by_size.shape == (5,)
+    assert slopes.by["size_bytes"].shape == (5,)
