@@ -236,12 +236,13 @@ class _Run:
             if not self.posted[rank]:
                 self.posted[rank] = True
                 self.post(rank, step)
-            wanted = Counter(source for source, _ in step.receives)
+            wait = (*step.receives, *step.awaits)
+            wanted = Counter(source for source, _ in wait)
             if any(len(self.got[x, rank]) < count for x, count in wanted.items()):
                 return
-            for source, _ in step.receives:
+            for source, _ in wait:
                 self.now[rank] = max(self.now[rank], self.got[source, rank].popleft())
-            if step.receives:
+            if wait:
                 self.woken = _add(max(self.now[rank], self.woken), self.waking)
                 self.now[rank] = self.woken
             self.step[rank] += 1
@@ -251,13 +252,13 @@ class _Run:
         """Send what needs no handshake; bring the rest together with its receiver."""
         here = self.now[rank]
         for target, size in step.sends:
-            if self.shakes(size):
+            if self.shakes(size) and not step.eager:
                 self.posts[rank, target].append((size, here))
                 self.agree(rank, target)
             else:
                 self.begin(rank, target, size, here)
-        for source, size in step.receives:
-            if self.shakes(size):
+        for source, size in (*step.receives, *step.posts):
+            if self.shakes(size) and not step.eager:
                 self.waits[source, rank].append(here)
                 self.agree(source, rank)
 

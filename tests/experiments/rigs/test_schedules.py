@@ -66,12 +66,15 @@ def test_every_message_sent_is_received_and_every_program_ends(
         assert (collective, algorithm) in SHAPES
         return
     program = made(sides, 65536.0)
-    sent, got = Counter(), Counter()
+    sent, got, awaited = Counter(), Counter(), Counter()
     for rank, steps in enumerate(program):
         for step in steps:
             sent.update((rank, to, size) for to, size in step.sends)
             got.update((source, rank, size) for source, size in step.receives)
-    assert sent == got
+            got.update((source, rank, size) for source, size in step.posts)
+            awaited.update((source, rank, size) for source, size in step.receives)
+            awaited.update((source, rank, size) for source, size in step.awaits)
+    assert sent == got == awaited
     name = f"torus{'x'.join(map(str, sides))}" if len(sides) > 1 else f"ring{sides[0]}"
     assert _seconds(program, name) > PRICES.delay_s
 
