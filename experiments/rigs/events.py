@@ -34,7 +34,8 @@ class Prices:
     """What the links of a rig cost.
 
     Attributes:
-      overhead_s: of a message at its ends: software, wake-up of the receiver.
+      overhead_s: of posting a message: software. Those of one step are posted one
+        after another.
       delay_s: of crossing a link.
       byte_s: of a byte of payload on a link, the inverse of the goodput.
       wake_s: of waking a rank whose messages have come; ranks that wait for the same
@@ -225,8 +226,7 @@ class _Run:
         self.send(_Message(source, target, size, path, moment, moment))
 
     def arrive(self, message: _Message) -> None:
-        ready = _add(message.tail, self.overhead)
-        self.got[message.source, message.target].append(ready)
+        self.got[message.source, message.target].append(message.tail)
         self.advance(message.target)
 
     def advance(self, rank: int) -> None:
@@ -252,6 +252,7 @@ class _Run:
         """Send what needs no handshake; bring the rest together with its receiver."""
         here = self.now[rank]
         for target, size in step.sends:
+            here = _add(here, self.overhead)
             if self.shakes(size) and not step.eager:
                 self.posts[rank, target].append((size, here))
                 self.agree(rank, target)

@@ -69,7 +69,8 @@ class Fit:
         self, cell: Cell, scale: Mapping[Link, tuple[float, float]] | None = None
     ) -> tuple[float, float]:
         """Return the median seconds of a cell and its log standard deviation."""
-        scale = scales(cell, self.fabric) if scale is None else scale
+        if scale is None:
+            scale = scales(cell, self.fabric, self.prices.delay_s)
         counts = count(cell, self.prices, self.regime, scale)
         vector = self.prices.vector()
         time_s = float(counts @ vector)
@@ -138,7 +139,10 @@ def fit(
     for _ in range(ROUNDS):
         here = Prices(**dict(zip(NAMES, np.exp(logs).tolist(), strict=True)))
         counts = np.array(
-            [count(cell, here, regime, scales(cell, fabric)) for cell in cells]
+            [
+                count(cell, here, regime, scales(cell, fabric, here.delay_s))
+                for cell in cells
+            ]
         )
 
         def residuals(logs: np.ndarray, counts=counts, noise=noise) -> np.ndarray:

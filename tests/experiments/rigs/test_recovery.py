@@ -31,7 +31,7 @@ def _cells(topologies, kinds, regime=Regime(), odd=(1.0, 1.0), truth=TRUTH):  # 
                     fabric=FABRIC, wiring=graph(topology), odd=odd, algorithm=algorithm,
                     collective=collective, size_bytes=size, times_s=(1.0,), rows=(),
                 )  # fmt: skip
-                counts = count(cell, truth, regime, scales(cell, FABRIC))
+                counts = count(cell, truth, regime, scales(cell, FABRIC, truth.delay_s))
                 exact = float(counts @ truth.vector())
                 time_s = exact * float(np.exp(0.003 * noise.standard_normal()))
                 found.append(dataclasses.replace(cell, times_s=(time_s,)))
