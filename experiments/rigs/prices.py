@@ -26,9 +26,11 @@ PRIOR = {
     "byte_s": (3e-7, 2.0),
     "wake_s": (3e-5, 0.5),
     "handshake_s": (3e-3, 2.0),
+    "launch_s": (1e-4, 1.5),
 }
 """Median and log spread of the belief in each price, before anything is measured: a
-relayed network of milliseconds and megabytes, and what Linux needs to wake a process.
+relayed network of milliseconds and megabytes, and what Linux needs to wake a process
+or to call a library.
 """
 
 ROUNDS = 5
@@ -46,7 +48,7 @@ class Fit:
       fabric: it speaks for.
       regime: of its messages.
       prices: fitted.
-      covariance: (5, 5) of their logarithms.
+      covariance: (6, 6) of their logarithms.
       noise: log scale of what is left of a cell.
       loss: negative log posterior, up to a constant.
       cells: it was fitted to.
@@ -98,7 +100,7 @@ def count(
     regime: Regime,
     scale: Mapping[Link, tuple[float, float]],
 ) -> np.ndarray:
-    """Count the critical path of a cell at some prices, (5,)."""
+    """Count the critical path of a cell at some prices, (6,)."""
     return critical_path(
         program(cell),
         cell.wiring,

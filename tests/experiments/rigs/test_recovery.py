@@ -107,3 +107,13 @@ def test_links_that_are_used_alike_are_said_to_be_equal():
     finding = oddlink.find(cells, fitted)
     assert len(finding.equal()) == 4
     assert "can't tell" in finding.say((1, 2))
+
+
+def test_a_shorter_link_keeps_the_software_of_a_hop():
+    (cell,) = _cells(("star4",), (("send_recv", "shift+1"),))[:1]
+    short = dataclasses.replace(
+        cell, fabric=dataclasses.replace(FABRIC, delay_s=2.5e-3)
+    )
+    for delay, byte in scales(short, FABRIC, 5.2e-3).values():
+        assert delay * 5.2e-3 == pytest.approx(2.5e-3 + 0.2e-3)
+        assert byte == 1.0
