@@ -51,6 +51,7 @@ class Fit:
       covariance: (6, 6) of their logarithms.
       noise: log scale of what is left of a cell.
       loss: negative log posterior, up to a constant.
+      strain: how many standard deviations its price farthest from belief is away.
       cells: it was fitted to.
     """
 
@@ -60,6 +61,7 @@ class Fit:
     covariance: np.ndarray
     noise: float
     loss: float
+    strain: float
     cells: tuple[Cell, ...]
 
     @property
@@ -166,6 +168,7 @@ def fit(
         covariance=np.linalg.inv(found.jac.T @ found.jac),
         noise=noise,
         loss=float(found.cost + len(cells) * np.log(noise)),
+        strain=float(np.max(np.abs(logs - centre) / spread)),
         cells=tuple(cells),
     )
 
