@@ -83,9 +83,13 @@ class Network:
         self.order({r: {**shared, "peers": peers[r]} for r in every})
 
     def command(self, node: int, command: Sequence[str]) -> list[str]:
-        """Return the command line that runs a command on a host."""
+        """Return the command line that runs a command on a host, no longer than this.
+
+        What still ran in its namespaces would keep them after a kill.
+        """
         target = str(self.hosts[node].pid)
-        return ["nsenter", "-t", target, "-n", "-u", "-m", *command]
+        enter = ["nsenter", "-t", target, "-n", "-u", "-m"]
+        return ["setpriv", "--pdeathsig", "KILL", *enter, *command]
 
 
 def address(node: int) -> str:
@@ -105,9 +109,9 @@ def why_not() -> str:
         return "needs root, to make network namespaces and TUN devices"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "needs /dev/net/tun, which is missing or closed to this user"
-    for tool in ("ip", "nsenter"):
+    tools = {"ip": "iproute2", "nsenter": "util-linux", "setpriv": "util-linux"}
+    for tool, package in tools.items():
         if shutil.which(tool) is None:
-            package = {"ip": "iproute2", "nsenter": "util-linux"}[tool]
             return f"needs the command {tool} (package {package})"
     probe = subprocess.run(["unshare", "-num", "true"], capture_output=True, text=True)
     if probe.returncode:

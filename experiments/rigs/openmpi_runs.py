@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -156,26 +156,30 @@ def measure(
     launcher: Launcher,
     repeats: int = 2,
     iterations: int = 3,
-    step: Callable[[], None] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
     """Run every forced algorithm on every topology; a row for each repeat."""
     for name in topologies:
         wiring = graph(name)
         with network(wiring, dict.fromkeys(wiring.edges, wire)) as net:
-            agent = net.folder / "agent.sh"
-            write_agent(agent, net)
-            lead_s = 0.05 + 2.0 * wiring.hosts * wire.delay_s
-            for repeat in range(repeats):
-                for collective, algorithm in FORCED:
-                    if schedule(collective, algorithm, wiring.hosts) is None:
-                        continue
-                    line = command(
-                        launcher, net, agent, collective, algorithm, SIZES, iterations,
-                        lead_s,
-                    )  # fmt: skip
-                    for found in launch(net.command(0, line)):
-                        yield _row(name, wire, collective, algorithm, repeat, found)
-                    step()
+            yield from run(net, wire, launcher, repeats, iterations)
+
+
+def run(
+    net: Network, wire: Wire, launcher: Launcher, repeats: int, iterations: int
+) -> Iterator[dict[str, Any]]:
+    """Run every forced algorithm on the hosts of a rig; a row for each repeat."""
+    agent, wiring = net.folder / "agent.sh", net.graph
+    write_agent(agent, net)
+    lead_s = 0.05 + 2.0 * wiring.hosts * wire.delay_s
+    for repeat in range(repeats):
+        for collective, algorithm in FORCED:
+            if schedule(collective, algorithm, wiring.hosts) is None:
+                continue
+            line = command(
+                launcher, net, agent, collective, algorithm, SIZES, iterations, lead_s
+            )
+            for found in launch(net.command(0, line)):
+                yield _row(wiring.name, wire, collective, algorithm, repeat, found)
 
 
 def launch(line: Sequence[str]) -> list[dict[str, Any]]:

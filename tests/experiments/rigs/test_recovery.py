@@ -71,6 +71,15 @@ def test_a_planted_handshake_and_its_switch_are_found(kind):
     assert gap.largest_eager_bytes < 30_000.0 <= gap.smallest_shaken_bytes
 
 
+def test_a_handshake_is_not_taken_for_slow_software():
+    # Rings alone: each message pays one delay more, which an overhead would explain.
+    wire = fit(FABRIC, _cells(RINGS, RING))
+    cells = _cells(RINGS, RING, Regime(handshake="ready"))
+    found = regimes.choose(FABRIC, cells, wire)
+    assert found.regime.handshake != "none"
+    assert found.round_s == pytest.approx(wire.round_s, rel=0.05)
+
+
 def test_a_planted_bucket_is_found():
     cells = _cells(RINGS, RING, Regime(bucket_bytes=3000.0))
     found = regimes.choose(FABRIC, cells, None)
