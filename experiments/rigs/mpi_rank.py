@@ -37,9 +37,7 @@ class Library:
         self.rank, self.ranks = rank.value, ranks.value
 
     def _handle(self, name: str) -> ctypes.c_void_p:
-        return ctypes.c_void_p(
-            ctypes.addressof(ctypes.c_char.in_dll(self.mpi, name))
-        )
+        return ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(self.mpi, name)))
 
     def call(self, name: str, *arguments: object) -> None:
         """Call ``MPI_name``; end loudly where it fails."""

@@ -122,7 +122,11 @@ def command(
         "coll_tuned_use_dynamic_rules": "1",
         f"coll_tuned_{operation}_algorithm": name,
         **dict.fromkeys(
-            ("btl_tcp_eager_limit", "btl_tcp_rndv_eager_limit", "btl_tcp_max_send_size"),
+            (
+                "btl_tcp_eager_limit",
+                "btl_tcp_rndv_eager_limit",
+                "btl_tcp_max_send_size",
+            ),
             f"{EAGER_BYTES:.0f}",
         ),
     }

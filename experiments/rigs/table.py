@@ -213,9 +213,7 @@ def _odd_link(notes: str) -> tuple[dict[str, float], dict[str, float]]:
     return found
 
 
-def scales(
-    cell: Cell, base: Fabric, hop_s: float
-) -> dict[Link, tuple[float, float]]:
+def scales(cell: Cell, base: Fabric, hop_s: float) -> dict[Link, tuple[float, float]]:
     """(delay, byte price) of each link of a cell against those of a fitted fabric.
 
     A link of another length differs by that length; what the software adds to a hop

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def fake(tmp_path, monkeypatch):
 @pytest.fixture
 def net(tmp_path, monkeypatch):
     monkeypatch.setattr(Network, "command", lambda self, node, line: list(line))
-    hosts = [types.SimpleNamespace(pid=100 + rank) for rank in range(4)]
+    hosts: list[Any] = [types.SimpleNamespace(pid=100 + rank) for rank in range(4)]
     return Network(graph("ring4"), hosts, tmp_path)
 
 
