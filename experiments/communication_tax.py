@@ -155,6 +155,22 @@ def answer(rows: list[dict[str, Any]], at: int) -> str:
     )
 
 
+def verdict(rows: list[dict[str, Any]], at: int) -> str:
+    """Say where the claim holds."""
+    here = [row for row in rows if row["chips"] == at]
+    sure = [row["tax_low"] for row in here if row["platform"] in study.FITTED]
+    unseen = [study.LABELS[n] for n in dict.fromkeys(row["platform"] for row in here)
+              if n not in study.FITTED]  # fmt: skip
+    held = (
+        f"collectives tax training: holds on fitted platforms at {at:,} chips, where "
+        f"even the low end of the interval is {100 * min(sure):.0f} % or more"
+        if sure
+        else f"collectives tax training: no fitted platform was asked at {at:,} chips"
+    )
+    left = f"; how much on {', '.join(unseen)} can't be decided" if unseen else ""
+    return f"{held}{left}. That one fabric abolishes it fails: none comes to 0."
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, plan, price and write."""
     parser = study.parser("communication_tax", "The communication tax, by cause.")
@@ -210,11 +226,10 @@ def main(argv: list[str] | None = None) -> int:
             "Cost has "
             "the same share as time: a waiting chip is rented all the same.)",
             answer=answer(rows, at),
+            verdict=verdict(rows, at),
             table=table,
             rows=rows,
-            standing="\n".join(
-                f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
-            )
+            standing=study.standing(options.platforms)
             + "\n- Fabric prices are the catalogue's; overlap, dearness and "
             "crowding are "
             "fitted where runs are published. Layouts are the model's own choice. "

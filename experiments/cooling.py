@@ -162,9 +162,19 @@ def answer(rows: list[dict[str, Any]], chips: int) -> str:
         "air and liquid (differences under 1 % on Nvidia, 1 to 5 % on AMD). The one "
         "contrary measurement, 17 % (arXiv 2507.16781), is the row with that derate. "
         f"What liquid does give is density ({dense:.1f} times the H100 of a rack, by "
-        "power alone) and room for chips of 1,000 W and more. Trn2 (about 500 W) is "
+        "power alone) and room for chips of more power. Trn2 (about 500 W) is "
         "cooled with air and needs no liquid, so the claim can't be about it; it is "
         "about Trn3 and its peers."
+    )
+
+
+def verdict(chips: int) -> str:
+    """Say where the claim holds."""
+    return (
+        "liquid gives density without throttling: the density holds, by power alone; "
+        f"that air throttles holds {reach(AIR, chips)} a chip, in this model, and "
+        "fails below, where it agrees with what was measured at 700 W; for Trainium it "
+        "can't be decided, no temperature or clock is published."
     )
 
 
@@ -200,6 +210,7 @@ def main(argv: list[str] | None = None) -> int:
             "throttling, where "
             "air would throttle?",
             answer=answer(rows, options.chips),
+            verdict=verdict(options.chips),
             table=table,
             rows=rows,
             standing="- Catalogue: powers, racks, temperatures of HGX H100 in "

@@ -132,6 +132,13 @@ def answer(rows: list[dict[str, Any]]) -> str:
     )
 
 
+VERDICT = (
+    "stable for months-long runs: fails if it means without interruption, at any rate "
+    "that was published; holds as a share of useful time where restarts take minutes; "
+    "for Trainium it can't be decided, no rate is published."
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, compute and write."""
     parser = study.parser("months_long_run", "Goodput against chips and restart time.")
@@ -169,6 +176,7 @@ def main(argv: list[str] | None = None) -> int:
             question="What share of the time does a job of so many chips compute, and "
             "what decides it?",
             answer=answer(rows) + "\n\n" + study.markdown(published()),
+            verdict=VERDICT,
             table=table,
             rows=rows,
             standing="- Measured: interruptions of five clusters, "

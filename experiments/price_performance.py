@@ -177,6 +177,13 @@ def answer(found: list[dict[str, Any]]) -> str:
     )
 
 
+VERDICT = (
+    "30 to 50 % better price-performance (40 % cheaper training): can't be decided "
+    "from public facts. It holds against some price lists at a utilisation that nobody "
+    "has published, and fails against others; the table says which."
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, plan, price and write."""
     parser = study.parser("price_performance", "Dollars of a million trained tokens.")
@@ -208,11 +215,10 @@ def main(argv: list[str] | None = None) -> int:
             "included, on each "
             "list? And what would Trn2 need?",
             answer=answer(found),
+            verdict=VERDICT,
             table=found,
             rows=rows,
-            standing="\n".join(
-                f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
-            )
+            standing=study.standing(options.platforms)
             + "\n- Prices are the catalogue's, with their dates; capacity blocks and "
             "spot prices float. Energy is inside a cloud's price.",
             draw=lambda folder: draw(rows, folder),

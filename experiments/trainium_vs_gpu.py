@@ -189,6 +189,13 @@ def answer(rows: list[dict[str, Any]]) -> str:
     )
 
 
+VERDICT = (
+    "custom chips beat general-purpose ones: can't be decided where a range above "
+    "holds 1, and no Trainium2 or 3 training run is published to narrow it; where a "
+    "range lies on one side of 1, that side wins under these prices and powers."
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, plan and write."""
     parser = study.parser(
@@ -233,11 +240,10 @@ def main(argv: list[str] | None = None) -> int:
             "meter buy, "
             f"and how many ${options.usd_per_hour:,.0f} an hour? ({options.precision})",
             answer=answer(rows),
+            verdict=VERDICT,
             table=table,
             rows=rows,
-            standing="\n".join(
-                f"- {study.LABELS[n]}: {study.MEASURED[n]}." for n in options.platforms
-            )
+            standing=study.standing(options.platforms)
             + "\n- Power: chips at 85 % of their rating, 1.5 kW of host for "
             "eight, fans "
             "or pumps, PUE 1.15. Prices: capacity blocks where listed, else on demand; "

@@ -21,7 +21,7 @@ from fabricmodel.training.beliefs import BELIEFS
 from fabricmodel.training.habits import drawn_habits, load_habits, unexplained
 from fabricmodel.training.layout import Layout
 from fabricmodel.training.models import load_model
-from fabricmodel.training.platforms import Platform, load_platform
+from fabricmodel.training.platforms import UNMEASURED, Platform, load_platform
 from fabricmodel.training.search import evaluate, search
 from fabricmodel.training.step import Habits
 from fabricmodel.training.workload import Workload, workload
@@ -44,17 +44,8 @@ LABELS = {
     "trn2": "Trn2", "trn3": "Trn3", "h100": "H100", "gb200": "GB200", "b200": "B200",
     "tpu-v5p": "TPU v5p", "tpu-v7x": "TPU v7x", "a100": "A100",
 }  # fmt: skip
-MEASURED = {
-    "trn2": "no training run published: habits of Trn1's family, unseen chip",
-    "trn3": "no training run published: habits of Trn1's family, unseen chip",
-    "h100": "fitted on published runs",
-    "gb200": "fitted on published runs",
-    "b200": "fitted on published runs",
-    "a100": "fitted on published runs",
-    "tpu-v5p": "fitted on published runs",
-    "tpu-v7x": "no training run published: habits of the TPU family, unseen chip",
-}
-"""What the figures of each platform rest on."""
+FITTED = ("h100", "gb200", "b200", "a100", "tpu-v5p")
+"""Platforms of which published runs were fitted; of the others none is published."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +69,10 @@ class Plan:
             for key in ("tp", "cp", "pp", "dp", "ep", "virtual")
             if getattr(self.layout, key) > 1
         ]
-        parts.append("zero3" if self.layout.zero >= 3 else "zero2")
+        zero, shard = float(self.layout.zero), float(self.layout.shard)
+        parts.append(f"zero{zero:g}" + (f" over {shard:g}" if shard else ""))
+        if self.layout.cp > 1 and not self.layout.ring:
+            parts.append("all-to-all")
         if self.layout.recompute:
             parts.append("recompute")
         return " ".join(parts)
@@ -176,6 +170,36 @@ def grid(
     return found
 
 
+def standing(names: Sequence[str]) -> str:
+    """Say what of the platforms is measured, fitted, and catalogue only."""
+    chips = {name: load_platform(name).chip for name in names}
+    timed = [LABELS[n] for n in names if "bf16" in chips[n].matrix_flops]
+    other = [LABELS[n] for n in names if "bf16" not in chips[n].matrix_flops]
+    fitted = [LABELS[n] for n in names if n in FITTED]
+    unseen = [LABELS[n] for n in names if n not in FITTED]
+    lines = []
+    if timed:
+        lines.append(f"- Measured: rates of matrix products of {', '.join(timed)}.")
+    if fitted:
+        lines.append(
+            "- Fitted on published runs of at most 256 chips: habits (efficiency, "
+            f"overlap, overheads) of {', '.join(fitted)}. Larger runs were predicted, "
+            "not fitted (`validate_training`)."
+        )
+    if unseen:
+        lines.append(
+            f"- Catalogue only: {', '.join(unseen)}. None of their training runs is "
+            "published; they have the habits of their family, as wide as the belief in "
+            "an unseen chip."
+        )
+    if other:
+        lines.append(
+            f"- Catalogue: all links and peaks, and matrix rates of {', '.join(other)} "
+            f"({UNMEASURED:.1f} of the peak)."
+        )
+    return "\n".join(lines)
+
+
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rows as a table."""
     if not rows:
@@ -190,6 +214,7 @@ def publish(
     title: str,
     question: str,
     answer: str,
+    verdict: str,
     table: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
     standing: str,
@@ -198,6 +223,7 @@ def publish(
     """Write report, figure (PNG and SVG), JSON and CSV, all of them or none."""
     text = (
         f"# {title}\n\n{question}\n\n![{title}]({name}.png)\n\n{answer}\n\n"
+        f"**The claim:** {verdict}\n\n"
         f"{markdown(table)}\n## What this rests on\n\n{standing}\n\n"
         f"All numbers: `{name}.json`, `{name}.csv`. Made with "
         + ", ".join(f"{k} {v}" for k, v in machine().items())

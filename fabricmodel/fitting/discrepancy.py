@@ -27,6 +27,7 @@ _NEAR = 2.0 ** np.arange(-2.0, 2.5)  # of field and walk, around the most probab
 _NEAR_NOISE = 2.0 ** np.arange(-1.0, 1.25, 0.5)
 _SCALE_SPREAD = 1.0  # log standard deviation of the scales of series
 _WALK_SPREAD = 0.6  # of the walk against the field: one may be smooth without the other
+_SMOOTHEST = 0.2  # of a walk: smooth in range is no proof of smooth far beyond it
 _CLIP = 3.0  # standard deviations past which a point no longer pulls the field
 _SMALL = 1e-10  # keeps a covariance matrix positive
 
@@ -167,6 +168,8 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
 
         sum (v + 1)/2 log(1 + z^2 / v) + log|K| / 2 + log|1 + J' K^-1 J| / 2
 
+    The walk keeps at least a fifth of what is typical.
+
     Args:
       d: what is typical.
       shown: points, residuals and slopes of each collective of the series.
@@ -207,7 +210,7 @@ def scaled(d: Discrepancy, shown: Sequence[Shown], anchor: float) -> Discrepancy
     return dataclasses.replace(
         d,
         field_sd=float(field * d.field_sd),
-        walk_sd=float(walk * d.walk_sd),
+        walk_sd=float(max(walk, _SMOOTHEST) * d.walk_sd),
         noise_sd=float(noise * d.noise_sd),
     )
 

@@ -41,6 +41,7 @@ BELIEFS: dict[str, Belief] = {
     "expert_s": Belief(centre=1e-3, common=0.7, own=0.4),
     "step_s": Belief(centre=2e-2, common=0.5, own=0.3),
     "narrow": Belief(centre=1.0, common=0.5, own=0.3, by="chip"),
+    "half_depth": Belief(centre=100.0, common=0.7, own=0.3, by="chip"),
     "half_expert": Belief(centre=600.0, common=0.6, own=0.3, by="chip"),
     "half_tokens": Belief(centre=100.0, common=0.7, own=0.3),
     "hidden.tp": Belief(centre=0.4, common=0.8, own=0.6, share=True, by="software"),

@@ -20,6 +20,9 @@ ACTIVATION_BYTES = 34.0
 """Kept of a token and a layer, per unit of width, with fused attention (Korthikanti
 et al. 2022, arXiv 2205.05198, equation 1 without its quadratic term)."""
 
+SCORE_BYTES_KEPT = 5.0
+"""Kept of each score of attention that is not fused: its quadratic term."""
+
 
 @pytree
 class Layout:
@@ -42,6 +45,12 @@ class Layout:
         sharding); 0 for all of them.
       sequence_parallel: 1 where tensor parallelism splits the rest of a layer too.
       recompute: share of the forward work done again backwards; 1 full, 0 none.
+      recompute_attention: 1 where attention alone is done again (selective); a fused
+        kernel always does so.
+      fused_attention: 1 where one kernel keeps the scores on the chip
+        (FlashAttention), 0 where each step writes them to memory.
+      overlap_tp: 1 where the software may run tensor parallelism's collectives beside
+        computation (how much, is a habit), 0 where they wait for each other.
       gradient_bytes: of a gradient on the way; 2 bf16, 4 fp32.
       weight_bytes, activation_bytes: of a gathered weight and an activation on the
         way; 2 bf16, 1 in FP8: traffic has its own precision, whatever the products'.
@@ -60,6 +69,9 @@ class Layout:
     shard: Numeric = 0.0
     sequence_parallel: Numeric = 1.0
     recompute: Numeric = 0.0
+    recompute_attention: Numeric = 0.0
+    fused_attention: Numeric = 1.0
+    overlap_tp: Numeric = 1.0
     gradient_bytes: Numeric = 2.0
     weight_bytes: Numeric = 2.0
     activation_bytes: Numeric = 2.0
@@ -113,7 +125,10 @@ def memory_bytes(work: Workload, layout: Layout) -> Numeric:
             state = state + xp.where(zero >= stage, whole / over, whole)
     tokens = layout.microbatch * work.sequence / layout.cp
     split = xp.where(xp.asarray(layout.sequence_parallel) > 0, layout.tp, 1.0)
-    kept = ACTIVATION_BYTES * (1.0 - layout.recompute) + 2.0 * layout.recompute
+    scores = SCORE_BYTES_KEPT * work.heads * work.sequence / work.width
+    loose = (1.0 - layout.fused_attention) * (1.0 - layout.recompute_attention)
+    whole = ACTIVATION_BYTES + loose * scores
+    kept = whole * (1.0 - layout.recompute) + 2.0 * layout.recompute
     uneven = xp.mod(work.layers, layout.pp) > 0
     layers = work.layers / layout.pp
     layers = xp.where(uneven, xp.maximum(layers - 1.0, 1.0), layers)
@@ -207,4 +222,7 @@ stages. Use a divisor of 32.
         )
 
 
-_MAY_BE_ZERO = ("zero", "shard", "sequence_parallel", "recompute", "ring")
+_MAY_BE_ZERO = (
+    "zero", "shard", "sequence_parallel", "recompute", "recompute_attention",
+    "fused_attention", "overlap_tp", "ring",
+)  # fmt: skip

@@ -39,6 +39,7 @@ class Platform:
         systolic arrays, each of which takes its own.
       counts_dies: whether runs may count the dies of a package as chips.
       known: whether chip and fabric are in the tables, rather than made from a peak.
+      together: ranks of a host, where the fabric's levels do not tell; 0 where they do.
     """
 
     name: str
@@ -49,10 +50,13 @@ class Platform:
     engines: float = 1.0
     counts_dies: bool = False
     known: bool = True
+    together: float = 0.0
 
     @property
     def ranks_per_node(self) -> float:
         """Ranks that one host, or one scale-up domain if larger, holds."""
+        if self.together:
+            return self.together
         inside = [lvl.capacity for lvl in self.fabric.levels if lvl.in_node]
         return float(np.prod(np.asarray(inside, float))) if inside else 1.0
 

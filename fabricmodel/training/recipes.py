@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from fabricmodel.catalog.chips import Chip
 from fabricmodel.training.layout import Layout, memory_bytes
 from fabricmodel.training.workload import Workload
 
@@ -24,6 +25,11 @@ class Recipe:
       trained: share of the parameters with gradients.
       narrow: precisions whose peak a printed utilisation may refer to.
       version: of the software, as far as a release or a container is named.
+      microbatch: of a data-parallel rank, in sequences; 0 where not told.
+      selective: whether attention alone is recomputed.
+      offloads: whether activations are said to move to the host.
+      sequence_parallel: whether the sequence is said to be split.
+      overlap_tp: False where the run is the one of a pair without overlap.
       gradient_bytes: 4 where weights and gradients are kept in fp32 (MaxText).
     """
 
@@ -38,6 +44,11 @@ class Recipe:
     narrow: str = ""
     gradient_bytes: float = 2.0
     version: str = ""
+    microbatch: float = 0.0
+    selective: bool = False
+    offloads: bool = False
+    sequence_parallel: bool = False
+    overlap_tp: bool = True
 
 
 _FULL = r"full activation recompute|act-ckpt true|full ac\b|remat[ _:]*full|full remat"
@@ -75,8 +86,55 @@ def recipe_of(text: str) -> Recipe:
         trained=0.02 if re.search(r"\blora\b|[_-]lora|adapter", lower) else 1.0,
         gradient_bytes=4.0 if re.search(r"maxtext|tpu-recipes", lower) else 2.0,
         version=version_of(text),
+        microbatch=_number(r"\bmicrobatch (\d+)", lower),
+        selective="selective" in lower,
+        offloads="offload" in lower,
+        sequence_parallel=bool(re.search(r"seqpar|sequence.parallel", lower)),
+        overlap_tp="vanillatp" not in lower,
         narrow="fp8" if "fp8 peak" in lower else "",
     )
+
+
+FUSED_SINCE = 2206
+"""Month of FlashAttention (Dao et al., arXiv 2205.14135, end of May 2022), written as
+arXiv does: runs published before had neither fused attention, nor collectives of tensor
+parallelism beside computation, nor split sequences unless they say so."""
+
+_DATED = ((r"palm paper", 2204), (r"mlperf v?1\.1", 2112))
+
+
+def before_fusing(source: str) -> bool:
+    """Whether a source is older than fused attention, as far as it tells its date.
+
+    >>> before_fusing("SC21 (arXiv 2104.04473)"), before_fusing("tables.tex (2020)")
+    (True, True)
+    >>> before_fusing("Megatron-Bridge docs"), before_fusing("README (2025)")
+    (False, False)
+    """
+    lower = source.lower()
+    found = re.search(r"\b(\d{4})\.\d{4,5}\b", lower)
+    if found:
+        return int(found.group(1)) < FUSED_SINCE
+    for words, month in _DATED:
+        if re.search(words, lower):
+            return month < FUSED_SINCE
+    years = [int(year) for year in re.findall(r"\b(20[12]\d)\b", lower)]
+    return bool(years) and 100 * (max(years) % 100) + 12 < FUSED_SINCE
+
+
+_WHOLE_BATCH = {"maxtext", "paxml"}
+"""Frameworks that take a rank's whole batch at once unless they are told otherwise."""
+
+
+def takes_whole_batch(stack: str, chip: str) -> bool:
+    """Whether a run without a pipeline accumulates no gradients unless it says so.
+
+    JAX trainers state the batch of a device, whatever tensor parallelism makes of it.
+
+    >>> takes_whole_batch("maxtext", "h100"), takes_whole_batch("nemo", "h100")
+    (True, False)
+    """
+    return stack in _WHOLE_BATCH or chip.startswith("tpu")
 
 
 def version_of(text: str) -> str:
@@ -115,6 +173,30 @@ def unasked_microbatch(work: Workload, layout: Layout, memory: float) -> float:
         if float(memory_bytes(work, trial)) <= memory:
             return size
     return 1.0
+
+
+TOO_MUCH = 1.5
+"""Memory needed over that of a rank, from which a layout surely does not fit."""
+
+_HOST_MEMORY = ("gb", "gh", "tpu")
+
+
+def must_recompute(
+    recipe: Recipe, work: Workload, layout: Layout, chip: Chip, memory: float
+) -> bool:
+    """Whether a run that says nothing of recomputing can't have done without.
+
+    Its activations would need far more than the memory of a rank, and with recomputing
+    they fit. Where chips commonly move activations to the host (Grace, TPU), or the run
+    says so, that may be what it did.
+    """
+    if layout.recompute or recipe.selective or recipe.offloads:
+        return False
+    if chip.name.startswith(_HOST_MEMORY):
+        return False
+    again = dataclasses.replace(layout, recompute=1.0)
+    needed = float(memory_bytes(work, layout)), float(memory_bytes(work, again))
+    return needed[0] > TOO_MUCH * memory and needed[1] <= memory
 
 
 def default_layout(

@@ -21,24 +21,16 @@ from fabricmodel.training.layout import Layout
 from fabricmodel.training.platforms import Platform, platform_of
 from fabricmodel.training.recipes import (
     Recipe,
+    before_fusing,
     default_layout,
+    must_recompute,
     recipe_of,
+    takes_whole_batch,
     unasked_microbatch,
 )
+from fabricmodel.training.shapes import Unusable, work_of
 from fabricmodel.training.software import software_of
-from fabricmodel.training.workload import (
-    Transformer,
-    Workload,
-    with_sizes,
-    workload,
-    workload_of_size,
-)
-
-_SEQUENCE = 4096.0  # tokens, where a row gives no length
-
-
-class Unusable(Exception):
-    """Why a row can't be asked about; its text goes into the report."""
+from fabricmodel.training.workload import Workload
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,12 +89,40 @@ def read_runs(path: str | os.PathLike[str]) -> tuple[pl.DataFrame, list[Run]]:
         raise MeasurementError(
             place, "has no column 'chip'", f"Columns are {', '.join(COLUMNS)}"
         )
-    return frame, [read_run(i, row) for i, row in enumerate(frame.to_dicts())]
+    rows = frame.to_dicts()
+    told = _told_to_series(rows)
+    return frame, [
+        read_run(i, {**row, **told.get(str(row.get("group") or ""), {})})
+        for i, row in enumerate(rows)
+    ]
+
+
+def _told_to_series(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Remarks of one run of a series on what all of them do, as a cell of its own.
+
+    A microbatch in words, of one or several runs of a series alike, holds for all of
+    the series: tables fill the column with 1 where a log says nothing.
+    """
+    found: dict[str, set[float]] = {}
+    for row in rows:
+        group = str(row.get("group") or "")
+        size = recipe_of(str(row.get("notes") or "")).microbatch
+        if group and size:
+            found.setdefault(group, set()).add(size)
+    return {
+        group: {"series_remarks": f"microbatch {sizes.pop():g}"}
+        for group, sizes in found.items()
+        if len(sizes) == 1
+    }
 
 
 def read_run(index: int, row: Mapping[str, Any]) -> Run:
     """Read one row; never raises, an unusable row carries its reason."""
     cells, passed, odd = clean(row)
+    remarks = str(row.get("series_remarks") or "")
+    if remarks and remarks not in cells["notes"]:
+        passed.append(f"{remarks}, as another run of its series says")
+        cells["notes"] = f"{cells['notes']}; {remarks}"
     name = cells["run"] or f"row {index + 1}"
     plain = Run(
         row=index,
@@ -132,7 +152,7 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
     )
     if not platform.known:
         assumed.append(f"chip {cells['chip']!r} made up from its peak")
-    work = _work(cells, recipe, assumed)
+    work = work_of(cells, recipe, assumed)
     chips = _chips(cells, platform, assumed)
     tokens, step_s, origin = _measured(cells, work, recipe, chips, assumed)
     ranks = chips * platform.ranks_per_chip
@@ -140,7 +160,13 @@ def _run(plain: Run, cells: Mapping[str, Any], passed: list[str]) -> Run:
     if platform.counts_dies and abs(product / chips - 1.0) < 0.02:
         ranks = chips
         assumed.append("a chip of the table is one die")
+    recipe = _with_recomputing(recipe, cells, work, chips, tokens, step_s, assumed)
     layout = _layout(cells, work, recipe, platform, ranks, tokens, assumed)
+    layout = _as_software_does(layout, plain, recipe, platform, assumed)
+    memory = float(platform.chip.memory_bytes) / platform.ranks_per_chip
+    if must_recompute(recipe, work, layout, platform.chip, memory):
+        assumed.append("recomputed in full: its activations would not fit")
+        layout = dataclasses.replace(layout, recompute=1.0)
     slices = recipe.slices
     return dataclasses.replace(
         plain,
@@ -172,99 +198,6 @@ def _precision(text: str, assumed: list[str]) -> str:
     return "bf16"
 
 
-def _work(cells: Mapping[str, Any], recipe: Recipe, assumed: list[str]) -> Workload:
-    sequence = cells["seq_len"]
-    if sequence is None:
-        sequence = _SEQUENCE
-        assumed.append(f"sequences of {sequence:g} tokens")
-    total, active = cells["model_params_total"], cells["model_params_active"]
-    total = total or active
-    if total is not None and active is not None:
-        active = min(active, total)
-    shape = [cells[key] for key in ("layers", "d_model", "heads", "d_ff")]
-    if not any(value is None for value in shape) and not _fits(shape, total, active):
-        shape = [None]
-        assumed.append("printed shape set aside: it does not make the printed size")
-        cells = {**cells, "layers": None, "d_model": None}
-    if any(value is None for value in shape) or len(shape) < 4:
-        if total is None and cells["tflops_per_chip"] and cells["tokens_per_s"]:
-            per_token = cells["tflops_per_chip"] * 1e12 * (cells["num_chips"] or 0.0)
-            active = 0.9 * per_token / cells["tokens_per_s"] / 6.0
-            total = active * (10.0 if cells["ep"] else 1.0)
-            assumed.append("size of the model from its published FLOPs a token")
-        if not total:
-            raise Unusable("neither the size nor the shape of the model is given")
-        assumed.append("shape of the model guessed from its size")
-        return workload_of_size(
-            total,
-            active or total,
-            sequence,
-            vocabulary=cells["vocab"] or 128_000.0,
-            layers=cells["layers"],
-            width=cells["d_model"],
-        )
-    layers, width, heads, feed_forward = (float(value or 0.0) for value in shape)
-    model = Transformer(
-        layers=layers,
-        width=width,
-        heads=heads,
-        kv_heads=min(cells["kv_heads"] or heads, heads),
-        head_width=max(width / heads, 128.0 if width / heads < 64.0 else 1.0),
-        feed_forward=feed_forward,
-        vocabulary=cells["vocab"] or 51_200.0,
-    )
-    active = active or total
-    if total is not None and active is not None and active < 0.9 * total:
-        model = _with_experts(model, total, active)
-    elif total is not None:
-        model = min(
-            (
-                dataclasses.replace(model, matrices=m, embeddings=e, head_width=w)
-                for w in dict.fromkeys((model.head_width, 128.0, 256.0))
-                for m in (2.0, 3.0)
-                for e in (1.0, 2.0)
-            ),
-            key=lambda each: abs(math.log(each.parameters / total)),
-        )
-    work = workload(model, sequence, trained=recipe.trained)
-    return with_sizes(work, total, active)
-
-
-def _fits(
-    shape: Sequence[float | None], total: float | None, active: float | None
-) -> bool:
-    """Whether a printed shape could make the printed size, within a factor of 3."""
-    if total is None:
-        return True
-    layers, width, _, feed_forward = (float(value or 0.0) for value in shape)
-    dense = layers * width * (4.0 * width + 2.5 * feed_forward)
-    least = 0.1 * (active or total) if (active or total) < 0.9 * total else total / 3.0
-    return least <= dense <= 3.0 * total
-
-
-def _with_experts(model: Transformer, total: float, active: float) -> Transformer:
-    """Find experts whose number and choice explain both published sizes.
-
-    The printed width is that of one expert, or of a dense block of the same model: then
-    the experts that would fit are fewer than one token's choice, and they are narrower.
-    """
-    one = float(3.0 * model.width * model.feed_forward * model.layers)
-    base = float(dataclasses.replace(model, experts=1.0, feed_forward=0.0).parameters)
-    chosen = max((active - base) / one, 0.05)
-    spread = (total - active) / one + chosen
-    if chosen >= 1.5:
-        scale = chosen / round(chosen)
-    else:
-        scale = chosen / 8.0 if spread / chosen > 8.0 else chosen
-    width = model.feed_forward * min(scale, 1.0)
-    return dataclasses.replace(
-        model,
-        feed_forward=width,
-        experts=max(round(spread / min(scale, 1.0)), 2.0),
-        experts_per_token=max(round(chosen / min(scale, 1.0)), 1.0),
-    )
-
-
 def _chips(cells: Mapping[str, Any], platform: Platform, assumed: list[str]) -> float:
     if cells["num_chips"]:
         return cells["num_chips"]
@@ -289,7 +222,7 @@ def _measured(
     )
     flops = float(work.model_flops())
     if cells["flops_convention"] == "hardware":
-        flops *= 4.0 / 3.0  # the forward pass counted again
+        flops = float(work.hardware_flops())
     job = cells["tflops_per_chip"]
     if job is not None:
         job *= 1e12 * chips
@@ -311,6 +244,37 @@ def _measured(
         origin = "tflops_per_chip" if cells["tflops_per_chip"] else "mfu"
         return tokens, tokens * flops / job, origin
     return tokens, None, ""
+
+
+_AGAIN = 0.03
+"""How near the FLOPs of a token must be to those of recomputing, as a share."""
+
+
+def _with_recomputing(
+    recipe: Recipe,
+    cells: Mapping[str, Any],
+    work: Workload,
+    chips: float,
+    tokens: float,
+    step_s: float | None,
+    assumed: list[str],
+) -> Recipe:
+    """Recognise recomputing by printed FLOPs that a step must have done.
+
+    Where a dense model's shape, its FLOPs a second and its step are all printed, the
+    FLOPs of a token tell three passes (no recomputing) from four.
+    """
+    told = all(cells[key] for key in ("layers", "d_model", "heads", "d_ff"))
+    rate = cells["tflops_per_chip"]
+    if recipe.recompute or not (told and rate and cells["step_time_s"] and step_s):
+        return recipe
+    if float(work.experts) > 1.0:
+        return recipe
+    done = rate * 1e12 * chips * step_s / tokens
+    if abs(done / float(work.hardware_flops()) - 1.0) > _AGAIN:
+        return recipe
+    assumed.append("recomputed in full: printed FLOPs are those of four passes")
+    return dataclasses.replace(recipe, recompute=1.0)
 
 
 def _layout(
@@ -352,10 +316,12 @@ def _layout(
         shard=shard,
         sequence_parallel=1.0 if tp > 1 else 0.0,
         recompute=recipe.recompute,
+        recompute_attention=1.0 if recipe.selective else 0.0,
+        overlap_tp=1.0 if recipe.overlap_tp else 0.0,
         gradient_bytes=recipe.gradient_bytes,
     )  # fmt: skip
     memory = float(platform.chip.memory_bytes) / platform.ranks_per_chip
-    microbatch = cells["microbatch"]
+    microbatch = recipe.microbatch or cells["microbatch"]
     if microbatch is None:
         microbatch = min(unasked_microbatch(work, cut, memory), sequences)
         assumed.append(f"microbatch {microbatch:g}")
@@ -374,6 +340,23 @@ def _layout(
         microbatches=count,
         virtual=max(min(virtual, work.layers / pp), 1.0),
     )
+
+
+def _as_software_does(
+    layout: Layout, plain: Run, recipe: Recipe, platform: Platform, assumed: list[str]
+) -> Layout:
+    """Put in what no run prints, but its framework and its date tell."""
+    whole = takes_whole_batch(plain.stack, platform.name)
+    if whole and layout.pp == 1.0 and not recipe.accumulate:
+        together = layout.microbatch * layout.microbatches
+        layout = dataclasses.replace(layout, microbatch=together, microbatches=1.0)
+    if before_fusing(plain.release):
+        assumed.append("attention not fused, before 2022-06")
+        split = 1.0 if recipe.sequence_parallel and layout.tp > 1 else 0.0
+        layout = dataclasses.replace(
+            layout, fused_attention=0.0, overlap_tp=0.0, sequence_parallel=split
+        )
+    return layout
 
 
 def _shard(recipe: Recipe, dp: float, cp: float) -> float:

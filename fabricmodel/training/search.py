@@ -62,10 +62,13 @@ def valid_layouts(
 ) -> tuple[Layout, int]:
     """List every layout that divides, and fits in memory; and how many were tried.
 
-    Tensor, context and expert degrees are powers of two; pipeline stages divide the
-    layers, or the layers and the two of embedding and head; microbatches of 1, 2 and 4
-    sequences; plain pipelines and the most interleaved; gradients and optimiser
-    sharded, or weights too; with and without recomputing.
+    Tensor, context and expert degrees are powers of two; context parallelism by a ring
+    or, where the heads divide, by all_to_alls; pipeline stages divide the layers, or
+    the layers and the two of embedding and head; microbatches of 1, 2 and 4 sequences;
+    plain pipelines and the most interleaved; nothing sharded (ZeRO-0), the optimiser
+    (1), gradients too (2), weights too (3, without a pipeline), the weights over all
+    replicas or over each power of two of them from 8 on (hybrid); with and without
+    recomputing.
 
     Args:
       model, work: what is trained.
@@ -102,17 +105,19 @@ def valid_layouts(
             virtuals = [1]
             if pp > 1 and pieces and count % pp == 0:
                 virtuals.append(pieces[-1])
-            for virtual, zero, again in product(virtuals, (2, 3), (0.0, 1.0)):
-                if zero == 3 and pp > 1:
-                    continue  # gathers every layer for every microbatch: never faster
-                rows.append(
-                    (tp, cp, pp, dp, ep, microbatch, count, virtual, zero, again)
+            exchanges = cp > 1 and float(model.heads) / tp % cp == 0
+            rings = (1, 0) if exchanges else (1,)
+            rows += [
+                (tp, cp, pp, dp, ep, microbatch, count, virtual, *kept, again, ring)
+                for virtual, kept, again, ring in product(
+                    virtuals, _kept_whole(pp, dp * cp), (0.0, 1.0), rings
                 )
+            ]
     if not rows:
         return Layout(tp=np.zeros(0)), 0
     names = (
         "tp", "cp", "pp", "dp", "ep", "microbatch", "microbatches", "virtual", "zero",
-        "recompute",
+        "shard", "recompute", "ring",
     )  # fmt: skip
     columns = np.array(rows, float).T
     layout = Layout(**dict(zip(names, columns, strict=True)))
@@ -121,6 +126,21 @@ def valid_layouts(
     )
     fits = np.asarray(memory_bytes(work, layout)) <= HEADROOM * memory
     return take(layout, np.flatnonzero(fits)), len(rows)
+
+
+def _kept_whole(pp: int, replicas: int) -> list[tuple[int, int]]:
+    """Stages of ZeRO with the ranks that share one copy, 0 for all of them.
+
+    A pipeline that shards its weights gathers every layer for every microbatch: never
+    faster. One replica has nothing to share.
+    """
+    if replicas == 1:
+        return [(0, 0)]
+    stages = [(0, 0), (1, 0), (2, 0)]
+    if pp == 1:
+        shared = [2**k for k in range(3, 12) if 2**k < replicas]
+        stages += [(3, 0), *((3, n) for n in shared if replicas % n == 0)]
+    return stages
 
 
 def evaluate(

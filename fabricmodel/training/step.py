@@ -14,7 +14,13 @@ from fabricmodel.training.layout import STATE_BYTES, Layout
 from fabricmodel.training.numeric import Numeric
 from fabricmodel.training.pricing import KINDS, Spent
 from fabricmodel.training.traffic import CAUSES
-from fabricmodel.training.workload import ELEMENTWISE_BYTES, Workload
+from fabricmodel.training.workload import (
+    ELEMENTWISE_BYTES,
+    LOGIT_BYTES,
+    SCORE_BYTES,
+    WHOLE_BYTES,
+    Workload,
+)
 
 TERMS = (
     "matrix", "memory", "overhead", "optimiser", *CAUSES, "bubble", "straggler",
@@ -61,6 +67,8 @@ class Habits:
       step_s: seconds of each step that no work explains.
       narrow: what the last, unfilled round of tiles costs, against half a round: half
         a tile's columns on one engine, half a tile of each engine on many.
+      half_depth: width at which products that sum over it are half as efficient, for
+        each tile of a result costs its start and its end too.
       half_tokens: tokens of a product at which it is half as efficient; half_expert:
         columns of an expert's.
       hidden: share of each cause's communication that runs beside computation, where
@@ -80,6 +88,7 @@ class Habits:
     expert_s: Numeric = 2e-4
     step_s: Numeric = 5e-3
     narrow: Numeric = 1.0
+    half_depth: Numeric = 100.0
     half_expert: Numeric = 600.0
     half_tokens: Numeric = 128.0
     hidden: Mapping[str, Numeric] = dataclasses.field(
@@ -117,8 +126,8 @@ def step_terms(
       a round of its tiles empty, 128 (1 + (E - 1) 128 / R) / 2 columns of N;
     - exposed_x = M_x - hidden_x min(M_x, C_x): what runs beside computation is hidden,
       as far as there is computation, so max(C, M) <= step <= C + M; the corner of the
-      minimum is rounded (``beside``). Gradients that are exchanged once a step find
-      the computation of one round of P microbatches;
+      minimum is rounded (``beside``). Gradients that are exchanged once a step (ZeRO
+      below 2) find the computation of one round of P microbatches;
     - bubble = (P - 1) / (v m) x (C + exposed of tp, cp, ep) (Narayanan et al. 2021);
     - straggler = jitter x b_N x all of the above, b_N the expected largest of N
       standard normal nodes.
@@ -139,15 +148,24 @@ def step_terms(
     unfilled = 0.5 * TILE * (1.0 + (machine.engines - 1.0) * TILE / rows)
     half = jnp.where(mixed, habits.half_expert, habits.narrow * unfilled)
     size = (1.0 + half / columns) * (1.0 + habits.half_tokens / rows)
+    size = size * (1.0 + habits.half_depth / work.width)
     linear = (2.0 + work.trained + again) * matrices * size / machine.linear_flops
     plain = 3.0 * head / machine.plain_flops
-    attend = (3.5 + again) * attention / (machine.plain_flops * habits.attention)
+    loose = 1.0 - layout.fused_attention
+    scores_again = jnp.maximum(layout.recompute_attention, again)
+    square = 2.0 * (3.0 + scores_again)  # the masked half too
+    passes = loose * square + (1.0 - loose) * (3.5 + again)
+    attend = passes * attention / (machine.plain_flops * habits.attention)
     matrix = tokens * ((linear + plain) / habits.matrix + attend)
-    elementwise = ELEMENTWISE_BYTES * work.width * work.layers * (1.0 + again / 3.0)
+    on_each = WHOLE_BYTES * (layout.tp - 1.0) * (1.0 - layout.sequence_parallel)
+    elementwise = (ELEMENTWISE_BYTES + on_each) * work.width * work.layers
+    elementwise = elementwise * (1.0 + again / 3.0)
+    elementwise = elementwise + loose * score_bytes(work, scores_again)
     routing = 40.0 * work.width * work.layers * (work.experts_per_token - 1.0)
     held = held_parameters(work, layout)
     reads = 6.0 * held * layout.microbatches
-    memory = habits.memory * (tokens * (elementwise + routing) + reads)
+    logits = LOGIT_BYTES * work.head_parameters / work.width
+    memory = habits.memory * (tokens * (elementwise + routing + logits) + reads)
     memory = memory / machine.memory_Bps
     stages = work.layers / layout.pp
     each_s = habits.layer_s + jnp.where(mixed, habits.expert_s, 0.0)
@@ -158,11 +176,12 @@ def step_terms(
     wave_share = jnp.minimum(layout.pp / layout.microbatches, 1.0)
     room = {
         **dict.fromkeys(CAUSES, computing),
-        "dp": computing * jnp.where(layout.zero >= 3.0, 1.0, wave_share),
+        "dp": computing * jnp.where(layout.zero >= 2.0, 1.0, wave_share),
         "copies": computing * wave_share,
     }
+    hidden = {**habits.hidden, "tp": habits.hidden["tp"] * layout.overlap_tp}
     exposed = {
-        cause: paid[cause] - habits.hidden[cause] * beside(paid[cause], room[cause])
+        cause: paid[cause] - hidden[cause] * beside(paid[cause], room[cause])
         for cause in CAUSES
     }
     inner = computing + exposed["tp"] + exposed["cp"] + exposed["ep"]
@@ -177,6 +196,15 @@ def step_terms(
     nodes = jnp.maximum(layout.ranks / machine.ranks_per_node, 1.0)
     terms["straggler"] = habits.jitter * slowest_of(nodes) * sum(terms.values())
     return {name: jnp.asarray(value) for name, value in terms.items()}
+
+
+def score_bytes(work: Workload, again: Numeric) -> Numeric:
+    """Memory traffic of a token's attention scores in all layers, where not fused.
+
+    heads x sequence of them a layer, masked or not: no kernel skips half a square.
+    """
+    passes = SCORE_BYTES["forwards"] * (1.0 + again) + SCORE_BYTES["backwards"]
+    return passes * work.heads * work.sequence * work.layers
 
 
 def beside(communication: Numeric, computation: Numeric) -> Array:

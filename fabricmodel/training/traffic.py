@@ -46,13 +46,15 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
       microbatch (Korthikanti et al. 2022), or 4 all_reduces without sequence
       parallelism; recomputing repeats the two of each that are forwards.
     - ``cp``: a ring passes keys and values of 2 a b s/c H_kv/t along c - 1 times
-      forwards and twice that backwards; or 8 all_to_alls of a b s/c H/t.
+      forwards and twice that backwards; or 8 all_to_alls, half of them of queries and
+      results (a b s/c H_q/t), half of keys and values (a b s/c H_kv/t).
     - ``ep``: 2 all_to_alls forwards and 2 backwards of k b s/(c t) H a.
     - ``pp``: a b s/c H/t to a neighbour, forwards and backwards, ``virtual`` times for
       each microbatch.
     - ``dp``: plain, one all_reduce of g W; sharded, a reduce_scatter of g W and an
-      all_gather of w W once a step, and with sharded weights two all_gathers and one
-      reduce_scatter of each layer for each microbatch. W are the weights of a rank;
+      all_gather of w W once a step; with sharded gradients the reduce_scatter for each
+      microbatch, since no rank keeps a sum; with sharded weights two all_gathers and
+      one reduce_scatter of each layer for each microbatch. W are the weights of a rank;
       experts have communicators of their own. Hybrid sharding adds an all_reduce of
       the shards between its copies.
 
@@ -68,6 +70,8 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
     ring = xp.asarray(layout.ring) > 0
     on_context = xp.where(xp.asarray(layout.cp) > 1, 1.0, 0.0)
     keys = 2.0 * layout.activation_bytes * tokens * work.kv_width / layout.tp
+    heads = (work.attention_width + work.kv_width) / 2.0
+    exchanged = layout.activation_bytes * tokens * heads
     experts = xp.where(xp.asarray(layout.ep) > 1, 1.0, 0.0)
     routed = work.experts_per_token * hidden / layout.tp
     reach = layout.tp * layout.cp * layout.dp / xp.maximum(layout.ep, 1.0)
@@ -94,7 +98,7 @@ def traffic(work: Workload, layout: Layout) -> Mapping[str, Traffic]:
             stride=layout.tp, size=layout.cp,
         ),
         "cp_exchange": Traffic(
-            cause="cp", collective="all_to_all", size_bytes=hidden / layout.tp,
+            cause="cp", collective="all_to_all", size_bytes=exchanged / layout.tp,
             calls=on_context * xp.where(ring, 0.0, 8.0) * each,
             stride=layout.tp, size=layout.cp,
         ),
@@ -148,7 +152,8 @@ def _data_parallel(work: Workload, layout: Layout) -> dict[str, Traffic]:
         plain = some * (zero < 1)
         found[f"{name}_scatter"] = Traffic(
             collective="reduce_scatter", size_bytes=reduced / pieces,
-            calls=sharded * each, size=share, **common,
+            calls=sharded * xp.where(zero >= 2, layout.microbatches * pieces, 1.0),
+            size=share, **common,
         )  # fmt: skip
         found[f"{name}_gather"] = Traffic(
             collective="all_gather", size_bytes=layout.weight_bytes * held / pieces,

@@ -19,6 +19,21 @@ activation at a feed-forward of 3.5 widths (21) and the rotation of queries and 
 is learned (``Habits.memory``).
 """
 
+WHOLE_BYTES = 60.0
+"""The part of it, norms and residual sums, that tensor parallelism leaves whole on each
+rank unless the sequence is split too (Korthikanti et al. 2022)."""
+
+LOGIT_BYTES = 30.0
+"""Memory traffic of each logit of a token: written (2), made fp32 (2 + 4), the softmax
+of the loss (4 + 4) and its gradient (4 + 4), back to 2 bytes (4 + 2)."""
+
+SCORE_BYTES = {"forwards": 13.0, "backwards": 21.0}
+"""Memory traffic of each score of attention that is not fused into one kernel, 2 bytes
+a number and 1 of a dropout mask: the product with the keys writes it (2), the masked
+softmax reads and writes (4), dropout too (5), the product with the values reads (2);
+backwards the gradients of both products (2 + 2 + 4), of dropout (5) and of the softmax
+(6) and the weights for the values' (2)."""
+
 
 @pytree
 class Transformer:
@@ -126,6 +141,7 @@ class Workload:
       columns: of a token's matrix products on average, before tensor parallelism; of
         one expert where there are several.
       experts, experts_per_token: 1 for a dense model.
+      heads: of queries.
       sequence: tokens of one sequence.
       span: tokens that one attends to on average: half a sequence where causal.
       trained: share of the parameters with gradients; 1, or near 0 for adapters.
@@ -142,6 +158,7 @@ class Workload:
     columns: Numeric
     experts: Numeric = 1.0
     experts_per_token: Numeric = 1.0
+    heads: Numeric = 32.0
     sequence: Numeric = 4096.0
     span: Numeric = 2048.0
     trained: Numeric = 1.0
@@ -168,6 +185,18 @@ class Workload:
         matrices, head, _ = self.forward_flops()
         full = 12.0 * self.layers * self.attention_width * self.sequence
         return 3.0 * (matrices + head) + full
+
+    def hardware_flops(self) -> Numeric:
+        """FLOPs of a trained token with every layer computed again, as papers count.
+
+        Four passes of the layers for three, the output layer not again: 8 P + 6 head
+        + 16 layers x attention_width x sequence (Narayanan et al. 2021, equation 3).
+
+        >>> work = workload(llama_like(), sequence=8192.0)
+        >>> f"{work.hardware_flops():.4g}"
+        '7.617e+10'
+        """
+        return self.model_flops() * 4.0 / 3.0 - 2.0 * self.head_parameters
 
 
 def workload(
@@ -205,6 +234,7 @@ def workload(
         ),
         experts=model.experts,
         experts_per_token=model.experts_per_token,
+        heads=model.heads,
         sequence=sequence,
         span=xp.minimum(sequence / 2.0, window),
         trained=trained,
@@ -249,6 +279,7 @@ def workload_of_size(
         columns=3.0 * wide if routed <= 0.1 * parameters else wide / 2.0,
         experts=64.0 if routed > 0.1 * parameters else 1.0,
         experts_per_token=4.0 if routed > 0.1 * parameters else 1.0,
+        heads=wide / 128.0,
         sequence=sequence,
         span=sequence / 2.0,
     )

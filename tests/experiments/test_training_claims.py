@@ -2,7 +2,7 @@
 
 import json
 
-from experiments import communication_tax, cooling
+from experiments import communication_tax, cooling, one_fabric
 
 
 def test_communication_tax_writes_all_of_it(tmp_path):
@@ -42,3 +42,13 @@ def test_an_unknown_model_is_one_error_and_no_folder(tmp_path, capsys):
 def test_cooling_refuses_a_derate_of_all(tmp_path, capsys):
     assert cooling.main(["--derate", "1.0", "--out", str(tmp_path / "c")]) == 2
     assert "--derate" in capsys.readouterr().err
+
+
+def test_no_step_is_shorter_than_on_the_ideal_switch(tmp_path):
+    out = tmp_path / "one"
+    arguments = ["--chips", "64", "1024", "--platforms", "gb200"]
+    arguments += ["--model", "llama3.1-70b", "--out", str(out)]
+    assert one_fabric.main(arguments) == 0
+    rows = json.loads((out / "one_fabric.json").read_text())["rows"]
+    assert len(rows) == 2
+    assert all(1.0 <= row["ratio_low"] <= row["ratio"] for row in rows)

@@ -132,3 +132,17 @@ def test_hybrid_sharding_reduces_between_copies():
     assert float(found["dp_copies"].size_bytes) == pytest.approx(
         2.0 * float(LLAMA.parameters) / 16
     )
+
+
+def test_exchanged_contexts_carry_queries_results_keys_and_values():
+    """Ulysses with 8 of 32 heads for keys: 2 (H + H_kv) a token, both ways."""
+    cut = Layout(cp=4.0, ring=0.0)
+    found = traffic(LLAMA, cut)["cp_exchange"]
+    sent = float(found.size_bytes * found.calls)
+    assert sent == pytest.approx(2.0 * (8192 / 4) * 2 * 2 * (4096 + 1024) * 32)
+
+
+def test_sharded_gradients_are_reduced_for_each_microbatch():
+    found = traffic(LLAMA, Layout(dp=8.0, microbatches=4.0, zero=2.0))
+    assert float(found["dp_scatter"].calls) == 4.0
+    assert float(found["dp_gather"].calls) == 1.0

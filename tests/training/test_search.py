@@ -136,3 +136,19 @@ def _beliefs():
     from fabricmodel.training.beliefs import BELIEFS
 
     return BELIEFS
+
+
+def test_the_search_knows_every_way_to_shard_and_to_split_a_context():
+    model = load_model("llama3.1-8b")
+    work = workload(model, sequence=8192.0)
+    layout, _ = valid_layouts(model, work, 64, 64, 80e9)
+    columns = [np.asarray(getattr(layout, key)) for key in ("zero", "shard", "ring")]
+    seen = set(zip(*columns, strict=True))
+    assert {zero for zero, _, _ in seen} == {0.0, 1.0, 2.0, 3.0}
+    assert {shard for _, shard, _ in seen} == {0.0, 8.0, 16.0, 32.0}
+    assert {ring for _, _, ring in seen} == {0.0, 1.0}
+    for at in range(0, np.size(layout.tp), 53):
+        check(work, take(layout, at), heads=32.0, kv_heads=8.0, memory=80e9)
+    exchanged = np.asarray(layout.ring) == 0.0
+    per_rank = 32.0 / np.asarray(layout.tp) / np.asarray(layout.cp)
+    assert np.all(per_rank[exchanged] >= 1.0)

@@ -61,7 +61,9 @@ def test_bubble_is_that_of_interleaved_1f1b(priced):
 
 
 def test_matrix_work_by_hand():
-    habits = Habits(matrix=0.5, attention=1.0, narrow=0.0, half_tokens=0.0)
+    habits = Habits(
+        matrix=0.5, attention=1.0, narrow=0.0, half_tokens=0.0, half_depth=0.0
+    )
     terms, _ = terms_of(habits=habits)
     tokens = 64 * 2048 / 32
     linear = 6.0 * float(GPT.matrix_parameters) + 6.0 * float(GPT.head_parameters)
