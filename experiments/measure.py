@@ -157,6 +157,8 @@ def measure(
                 if chief and table:
                     _write(folder, table, records, described)
         except KeyboardInterrupt:
+            if chief and table:  # it may have come between the two files
+                _write(folder, table, records, described)
             console.print(f"Interrupted after {len(records)} of {len(points)} points")
     return len(records)
 

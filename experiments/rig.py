@@ -8,6 +8,7 @@ other topologies are predicted. Needs Linux and root; nothing is left behind.
     python -m experiments.rig --set odd        # rings with a slow and with a long link
     python -m experiments.rig --set levels     # two levels, fast inside, slow between
     python -m experiments.rig --set jax        # JAX through experiments.measure
+    python -m experiments.rig --set openmpi    # Open MPI, its algorithms forced
     python -m experiments.rig --topology star4 --delay 2ms --rate 40
 """
 
@@ -27,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import fabricmodel as fm
 from experiments import validate_rig
 from experiments.output import machine, whole_folder, write_json
-from experiments.rigs import jax_runs, network, report, socket_runs
+from experiments.rigs import jax_runs, network, openmpi_runs, report, socket_runs
 from experiments.rigs.network import Wire
 
 RINGS = ("ring2", "ring3", "ring4")
@@ -36,6 +37,7 @@ SETS = {
     "odd": (*RINGS, "ring4_slowlink1-2", "ring4_longlink1-2"),
     "levels": (*RINGS, "twolevel2x4"),
     "jax": (*RINGS, "ring6"),
+    "openmpi": (*RINGS, "ring6"),
 }
 
 
@@ -114,10 +116,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         wire = wire_of(options.delay, options.rate)
         names = (*RINGS, *options.topology) if options.topology else SETS[options.set]
+        launcher = openmpi_runs.find() if options.set == "openmpi" else None
         with whole_folder(options.out) as folder:
             rows = measure(names, wire, options.repeats, console)
             if options.set == "jax":
                 rows += jax_runs.measure(names, wire, console)
+            if launcher is not None:
+                with console.status("Open MPI"):
+                    rows += openmpi_runs.measure(names, wire, launcher)
             measured_s = time.monotonic() - begun
             write_rows(folder / "rig.csv", rows)
             result = validate_rig.run(folder / "rig.csv", console)

@@ -5,7 +5,7 @@ one packet. Each moment carries the counts of the chain of events that led to it
 that the end of the collective is ``counts . prices`` of its critical path:
 
     T = messages overhead_s + hops delay_s + bytes byte_s + wakings wake_s
-        + handshakes handshake_s
+        + handshakes handshake_s + launch_s
 
 The counts are those of the prices they were taken at; near them the time is linear.
 """
@@ -26,7 +26,10 @@ from experiments.rigs.steps import Program, Step
 from fabricmodel.errors import FabricError
 
 PACKET_BYTES = 1448.0
-NAMES = ("overhead_s", "delay_s", "byte_s", "wake_s", "handshake_s")
+_REQUEST_BYTES, _READY_BYTES = 2.0, 1.0
+"""Of the notes of a handshake: next to nothing, and told apart by it."""
+
+NAMES = ("overhead_s", "delay_s", "byte_s", "wake_s", "handshake_s", "launch_s")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,12 +37,14 @@ class Prices:
     """What the links of a rig cost.
 
     Attributes:
-      overhead_s: of a message at its ends: software, wake-up of the receiver.
+      overhead_s: of posting a message: software. Those of one step are posted one
+        after another.
       delay_s: of crossing a link.
       byte_s: of a byte of payload on a link, the inverse of the goodput.
       wake_s: of waking a rank whose messages have come; ranks that wait for the same
         moment are woken one after another, for they share the machine.
-      handshake_s: of one trip of a handshake, for every hop it goes.
+      handshake_s: of a hop of a handshake, whose notes queue at links as messages do.
+      launch_s: from the start to the first message: what calls the collective.
     """
 
     overhead_s: float
@@ -47,6 +52,7 @@ class Prices:
     byte_s: float
     wake_s: float = 0.0
     handshake_s: float = 0.0
+    launch_s: float = 0.0
 
     def vector(self) -> np.ndarray:
         """Return the prices in the order of the counts."""
@@ -94,8 +100,8 @@ def critical_path(
       packet_bytes: payload of a packet.
 
     Returns:
-      (5,) messages, hops (weighted by their delay), bytes (by their price), wakings,
-      and hops of handshakes.
+      (6,) messages, hops (weighted by their delay), bytes (by their price), wakings,
+      hops of handshakes, and 1 launch.
     """
     routes, scale, hosts = graph.routes(), scale or {}, graph.hosts
     clock = _Clock(prices)
@@ -152,6 +158,7 @@ class _Message:
     head: Moment
     tail: Moment
     at: int = 0
+    note: bool = False
 
 
 class _Lane:
@@ -162,6 +169,7 @@ class _Lane:
     ) -> None:
         self.clock, self.byte, self.free = clock, byte, clock.start
         self.delay = clock.span("delay_s", delay)
+        self.trip = clock.span("handshake_s", delay)
         self.lent = clock.span("byte_s", -bucket_bytes * byte)
 
     def carry(self, message: _Message, packet_bytes: float) -> None:
@@ -174,8 +182,9 @@ class _Lane:
         whole = span("byte_s", message.size * self.byte)
         packet = span("byte_s", min(message.size, packet_bytes) * self.byte)
         self.free = max(_add(start, whole), _add(message.tail, packet))
-        message.head = _add(_add(start, packet), self.delay)
-        message.tail = _add(max(head, _add(self.free, self.lent)), self.delay)
+        delay = self.trip if message.note else self.delay
+        message.head = _add(_add(start, packet), delay)
+        message.tail = _add(max(head, _add(self.free, self.lent)), delay)
         message.at += 1
 
 
@@ -196,19 +205,18 @@ class _Run:
             paths,
             hosts,
         )
-        self.now = [clock.start for _ in program]
+        self.now = [clock.span("launch_s", 1.0) for _ in program]
         self.step = [0] * len(program)
         self.posted = [False] * len(program)
         self.woken = clock.start
         self.overhead = clock.span("overhead_s", 1.0)
         self.waking = clock.span("wake_s", 1.0)
-        self.trips = {
-            pair: clock.span("handshake_s", sum(x.delay[2] for x in path))
-            for pair, path in paths.items()
-        }
         self.got: dict[Link, deque[Moment]] = defaultdict(deque)
-        # Of messages that need a handshake: posted by their senders, and awaited.
+        # Of messages that need a handshake: sizes posted by their senders, receives
+        # told to the sender, and, by request, receives not told yet.
         self.posts: dict[Link, deque[tuple[float, Moment]]] = defaultdict(deque)
+        self.told: dict[Link, deque[Moment]] = defaultdict(deque)
+        self.asked: dict[Link, deque[Moment]] = defaultdict(deque)
         self.waits: dict[Link, deque[Moment]] = defaultdict(deque)
         self.queue: list[tuple[float, int, _Message]] = []
         self.order = itertools.count()
@@ -219,15 +227,25 @@ class _Run:
         time = message.tail[0] if ended else message.head[0]
         heapq.heappush(self.queue, (time, next(self.order), message))
 
-    def begin(self, source: int, target: int, size: float, moment: Moment) -> None:
-        """Let a message go."""
+    def begin(
+        self, source: int, target: int, size: float, moment: Moment, note: bool = False
+    ) -> None:
+        """Let a message go, or a note of a handshake."""
         path = self.paths[source % self.hosts, target % self.hosts]
-        self.send(_Message(source, target, size, path, moment, moment))
+        self.send(_Message(source, target, size, path, moment, moment, note=note))
 
     def arrive(self, message: _Message) -> None:
-        ready = _add(message.tail, self.overhead)
-        self.got[message.source, message.target].append(ready)
-        self.advance(message.target)
+        """Hand a message to its rank; a note lets the next thing of a handshake go."""
+        here, there = message.target, message.source
+        if not message.note:
+            self.got[there, here].append(message.tail)
+            self.advance(here)
+        elif message.size == _REQUEST_BYTES:
+            self.asked[there, here].append(message.tail)
+            self.agree(there, here)
+        else:
+            self.told[here, there].append(message.tail)
+            self.release(here, there)
 
     def advance(self, rank: int) -> None:
         """Take every step of a rank whose messages have come."""
@@ -236,12 +254,13 @@ class _Run:
             if not self.posted[rank]:
                 self.posted[rank] = True
                 self.post(rank, step)
-            wanted = Counter(source for source, _ in step.receives)
+            wait = (*step.receives, *step.awaits)
+            wanted = Counter(source for source, _ in wait)
             if any(len(self.got[x, rank]) < count for x, count in wanted.items()):
                 return
-            for source, _ in step.receives:
+            for source, _ in wait:
                 self.now[rank] = max(self.now[rank], self.got[source, rank].popleft())
-            if step.receives:
+            if wait:
                 self.woken = _add(max(self.now[rank], self.woken), self.waking)
                 self.now[rank] = self.woken
             self.step[rank] += 1
@@ -249,32 +268,42 @@ class _Run:
 
     def post(self, rank: int, step: Step) -> None:
         """Send what needs no handshake; bring the rest together with its receiver."""
-        here = self.now[rank]
-        for target, size in step.sends:
-            if self.shakes(size):
-                self.posts[rank, target].append((size, here))
-                self.agree(rank, target)
-            else:
-                self.begin(rank, target, size, here)
-        for source, size in step.receives:
-            if self.shakes(size):
-                self.waits[source, rank].append(here)
-                self.agree(source, rank)
+        here, ready = self.now[rank], self.regime.handshake == "ready"
+        expected = (*step.receives, *step.posts)
+        for sent, got in itertools.zip_longest(step.sends, expected):
+            if sent is not None:
+                here = _add(here, self.overhead)
+                target, size = sent
+                if self.shakes(size) and not step.eager:
+                    self.posts[rank, target].append((size, here))
+                    if not ready:
+                        self.begin(rank, target, _REQUEST_BYTES, here, note=True)
+                    self.release(rank, target)
+                else:
+                    self.begin(rank, target, size, here)
+            if got is not None and self.shakes(got[1]) and not step.eager:
+                here = _add(here, self.overhead) if ready else here
+                self.waits[got[0], rank].append(here)
+                self.agree(got[0], rank)
 
     def shakes(self, size: float) -> bool:
         return self.regime.handshake != "none" and size >= self.regime.eager_bytes
 
     def agree(self, source: int, target: int) -> None:
-        """Let a message go once both ends have posted it and the handshake is over."""
-        posts, waits = self.posts[source, target], self.waits[source, target]
-        trip = self.trips[source % self.hosts, target % self.hosts]
-        while posts and waits:
-            (size, sender), receiver = posts.popleft(), waits.popleft()
+        """Tell the sender that a receiver waits; by request, once it has asked."""
+        waits, asked = self.waits[source, target], self.asked[source, target]
+        while waits and (asked or self.regime.handshake == "ready"):
+            moment = waits.popleft()
             if self.regime.handshake == "request":
-                moment = _add(max(_add(sender, trip), receiver), trip)
-            else:
-                moment = max(sender, _add(receiver, trip))
-            self.begin(source, target, size, moment)
+                moment = max(moment, asked.popleft())
+            self.begin(target, source, _READY_BYTES, moment, note=True)
+
+    def release(self, source: int, target: int) -> None:
+        """Let a message go once it is posted and its receiver has told."""
+        posts, told = self.posts[source, target], self.told[source, target]
+        while posts and told:
+            (size, moment), ready = posts.popleft(), told.popleft()
+            self.begin(source, target, size, max(moment, ready))
 
     def end(self) -> Moment:
         """Return the moment of the rank that ends last; every rank has to end."""

@@ -21,7 +21,7 @@ RIG = "netns_jax_gloo"
 PORT = 7900
 PATIENCE_S = 600.0
 SIZES = "1KiB,16KiB,256KiB"
-COLLECTIVES = "all_reduce,all_gather,send_recv"
+COLLECTIVES = "all_reduce,all_gather,reduce_scatter,all_to_all,send_recv"
 
 
 def measure(
@@ -52,7 +52,7 @@ def _run(net: Network) -> list[dict[str, str]]:
         try:
             for rank in range(ranks):
                 command = [
-                    sys.executable, "-m", "experiments.measure",
+                    "nice", "-n", "-15", sys.executable, "-m", "experiments.measure",
                     "--coordinator", f"{net.addresses[0]}:{PORT}",
                     "--bind", f"{net.addresses[0]}:{PORT}",
                     "--processes", str(ranks), "--process", str(rank),
@@ -91,6 +91,8 @@ def _rows(
     names = {
         "all_reduce": "allreduce",
         "all_gather": "allgather",
+        "reduce_scatter": "reducescatter",
+        "all_to_all": "alltoall",
         "send_recv": "permute",
     }
     return [

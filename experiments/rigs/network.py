@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 PREFIX = "fabricmodel-rig-"
 MTU_BYTES = 1500
 QUEUE_PACKETS = 20_000
+NAMED_INTERFACE = "home"
+"""Of every host, with its address: for libraries that want to be told one interface."""
 
 SETTINGS = {
     "net/ipv6/conf/all/disable_ipv6": "1",
@@ -59,9 +61,11 @@ class Wire:
 class Network:
     """The hosts of a running rig, and orders to them."""
 
-    def __init__(self, graph: Graph, hosts: Sequence[subprocess.Popen[str]]) -> None:
-        """Keep what ``network`` has started."""
-        self.graph, self.hosts = graph, hosts
+    def __init__(
+        self, graph: Graph, hosts: Sequence[subprocess.Popen[str]], folder: Path
+    ) -> None:
+        """Keep what ``network`` has started; the folder goes with it."""
+        self.graph, self.hosts, self.folder = graph, hosts, folder
         self.addresses = [address(node) for node in range(graph.hosts)]
 
     def order(self, orders: Mapping[int, Mapping[str, Any]]) -> dict[int, Any]:
@@ -79,9 +83,13 @@ class Network:
         self.order({r: {**shared, "peers": peers[r]} for r in every})
 
     def command(self, node: int, command: Sequence[str]) -> list[str]:
-        """Return the command line that runs a command on a host."""
+        """Return the command line that runs a command on a host, no longer than this.
+
+        What still ran in its namespaces would keep them after a kill.
+        """
         target = str(self.hosts[node].pid)
-        return ["nsenter", "-t", target, "-n", "-u", "-m", *command]
+        enter = ["nsenter", "-t", target, "-n", "-u", "-m"]
+        return ["setpriv", "--pdeathsig", "KILL", *enter, *command]
 
 
 def address(node: int) -> str:
@@ -101,9 +109,9 @@ def why_not() -> str:
         return "needs root, to make network namespaces and TUN devices"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "needs /dev/net/tun, which is missing or closed to this user"
-    for tool in ("ip", "nsenter"):
+    tools = {"ip": "iproute2", "nsenter": "util-linux", "setpriv": "util-linux"}
+    for tool, package in tools.items():
         if shutil.which(tool) is None:
-            package = {"ip": "iproute2", "nsenter": "util-linux"}[tool]
             return f"needs the command {tool} (package {package})"
     probe = subprocess.run(["unshare", "-num", "true"], capture_output=True, text=True)
     if probe.returncode:
@@ -151,7 +159,7 @@ def network(graph: Graph, wires: Mapping[Link, Wire]) -> Iterator[Network]:
         _expect_ready(relay, "the relay")
         for node in nodes:
             _configure(children[node].pid, node, graph)
-        yield Network(graph, children[: len(nodes)])
+        yield Network(graph, children[: len(nodes)], folder)
         relay.stdin.close()  # type: ignore[union-attr]
         dropped = _hear(relay, "the relay")["dropped"]
         if dropped:
@@ -221,7 +229,13 @@ def _configure(pid: int, node: int, graph: Graph) -> None:
     """Give a node its devices, its address, its routes and its settings."""
     mine = [at for at, edge in enumerate(graph.edges) if node in edge]
     device = {edge: f"link{at}" for at, edge in enumerate(graph.edges)}
-    batch = ["link set lo up"]
+    batch = [
+        "link set lo up",
+        f"link add {NAMED_INTERFACE} type veth peer name {NAMED_INTERFACE}-end",
+        f"address add {address(node)}/32 dev {NAMED_INTERFACE}",
+        f"link set {NAMED_INTERFACE} up",
+        f"link set {NAMED_INTERFACE}-end up",
+    ]
     for at in mine:
         batch.append(f"link set link{at} mtu {MTU_BYTES} txqueuelen {QUEUE_PACKETS} up")
         batch.append(f"address add {address(node)}/32 dev link{at}")

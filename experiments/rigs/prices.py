@@ -26,9 +26,11 @@ PRIOR = {
     "byte_s": (3e-7, 2.0),
     "wake_s": (3e-5, 0.5),
     "handshake_s": (3e-3, 2.0),
+    "launch_s": (1e-4, 1.5),
 }
 """Median and log spread of the belief in each price, before anything is measured: a
-relayed network of milliseconds and megabytes, and what Linux needs to wake a process.
+relayed network of milliseconds and megabytes, and what Linux needs to wake a process
+or to call a library.
 """
 
 ROUNDS = 5
@@ -46,9 +48,10 @@ class Fit:
       fabric: it speaks for.
       regime: of its messages.
       prices: fitted.
-      covariance: (5, 5) of their logarithms.
+      covariance: (6, 6) of their logarithms.
       noise: log scale of what is left of a cell.
       loss: negative log posterior, up to a constant.
+      strain: how many standard deviations its price farthest from belief is away.
       cells: it was fitted to.
     """
 
@@ -58,6 +61,7 @@ class Fit:
     covariance: np.ndarray
     noise: float
     loss: float
+    strain: float
     cells: tuple[Cell, ...]
 
     @property
@@ -69,7 +73,8 @@ class Fit:
         self, cell: Cell, scale: Mapping[Link, tuple[float, float]] | None = None
     ) -> tuple[float, float]:
         """Return the median seconds of a cell and its log standard deviation."""
-        scale = scales(cell, self.fabric) if scale is None else scale
+        if scale is None:
+            scale = scales(cell, self.fabric, self.prices.delay_s)
         counts = count(cell, self.prices, self.regime, scale)
         vector = self.prices.vector()
         time_s = float(counts @ vector)
@@ -97,7 +102,7 @@ def count(
     regime: Regime,
     scale: Mapping[Link, tuple[float, float]],
 ) -> np.ndarray:
-    """Count the critical path of a cell at some prices, (5,)."""
+    """Count the critical path of a cell at some prices, (6,)."""
     return critical_path(
         program(cell),
         cell.wiring,
@@ -138,7 +143,10 @@ def fit(
     for _ in range(ROUNDS):
         here = Prices(**dict(zip(NAMES, np.exp(logs).tolist(), strict=True)))
         counts = np.array(
-            [count(cell, here, regime, scales(cell, fabric)) for cell in cells]
+            [
+                count(cell, here, regime, scales(cell, fabric, here.delay_s))
+                for cell in cells
+            ]
         )
 
         def residuals(logs: np.ndarray, counts=counts, noise=noise) -> np.ndarray:
@@ -160,6 +168,7 @@ def fit(
         covariance=np.linalg.inv(found.jac.T @ found.jac),
         noise=noise,
         loss=float(found.cost + len(cells) * np.log(noise)),
+        strain=float(np.max(np.abs(logs - centre) / spread)),
         cells=tuple(cells),
     )
 

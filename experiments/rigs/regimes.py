@@ -1,9 +1,9 @@
 """Which regime a rig's messages are in: chosen by evidence, with its switch point.
 
-Plain messages are the rule. Where they leave more than ``ROUGH`` unexplained,
-handshakes (from every size on at which the data could tell a difference) and token
-buckets are tried; the best posterior wins, each further unknown paid with half of
-log n (Schwarz's criterion).
+Plain messages are the rule. Where they leave more than ``ROUGH`` unexplained, or take
+a price that nobody believes (software as slow as the wire), handshakes, from every size
+on at which the data could tell a difference, and token buckets are tried; the best
+posterior wins, each further unknown paid with half of log n (Schwarz's criterion).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from experiments.rigs.table import Cell, Fabric
 
 ROUGH = 0.015
 """Log scale of what plain messages may leave: the noise of a quiet rig is a third."""
+
+STRAINED = 2.5
+"""Standard deviations from its belief at which a price of plain messages is doubted."""
 
 FEWEST = 10
 """Cells below which a regime would be read into noise."""
@@ -53,7 +56,8 @@ class Switch:
 def choose(fabric: Fabric, cells: Sequence[Cell], wire: Fit | None) -> Fit:
     """Fit the cells in the regime that explains them best."""
     plain = fit(fabric, cells, PLAIN, wire)
-    if plain.noise < ROUGH or len(cells) < FEWEST:
+    believed = plain.noise < ROUGH and plain.strain < STRAINED
+    if believed or len(cells) < FEWEST:
         return plain
     tried = [plain]
     for kind in ("ready", "request"):

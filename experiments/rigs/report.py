@@ -68,7 +68,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         "",
         "![errors](errors.png)",
         "",
-        f"Made with {result['machine']}.",
+        f"Made with {', '.join(f'{k} {v}' for k, v in result['machine'].items())}.",
         "",
     ]
     return lines

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable
 
+from experiments.rigs import gloo
 from experiments.rigs.graph import lines
 from experiments.rigs.steps import (
     Program,
@@ -20,7 +21,6 @@ from experiments.rigs.steps import (
     folded,
     passes,
     together,
-    two_lanes,
     unfolded,
     whole,
 )
@@ -206,16 +206,6 @@ def doubling_all_gather(sides: tuple[int, ...], size: float) -> Program:
     return program
 
 
-def two_lane_ring_all_reduce(sides: tuple[int, ...], size: float) -> Program:
-    """Gloo's ring: two buffers in flight, which is two rings of half the vector."""
-    return two_lanes(ring_all_reduce(sides, size / 2))
-
-
-def two_lane_ring_pass(sides: tuple[int, ...], size: float) -> Program:
-    """Gloo's ring all_gather, two buffers in flight."""
-    return two_lanes(ring_pass(sides, size / 2))
-
-
 def neighbour_exchange(sides: tuple[int, ...], size: float) -> Program:
     """Neighbour exchange all_gather: N/2 steps, one block, then two at a time; even N.
 
@@ -310,8 +300,10 @@ SCHEDULES: dict[tuple[str, str], Schedule] = {
     ("send_recv", "shift+1"): shift,
     ("send_recv", "neighbour"): shift,
     ("ping_pong", "neighbour"): ping_pong,
-    ("all_reduce", "xla_gloo_default"): two_lane_ring_all_reduce,
-    ("all_gather", "xla_gloo_default"): two_lane_ring_pass,
+    ("all_reduce", "xla_gloo_default"): gloo.ring_all_reduce,
+    ("all_gather", "xla_gloo_default"): gloo.ring_all_gather,
+    ("reduce_scatter", "xla_gloo_default"): gloo.halving_reduce_scatter,
+    ("all_to_all", "xla_gloo_default"): flood_all_to_all,
     ("send_recv", "xla_gloo_default"): shift,
 }
 """By collective and algorithm, as the tables name them."""

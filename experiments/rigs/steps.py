@@ -10,10 +10,21 @@ Message = tuple[int, float]
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """Sends posted at once, then the receives that the step waits for."""
+    """Sends and receives posted at once, then the messages that the step waits for.
+
+    Attributes:
+      sends: posted.
+      receives: posted, and waited for.
+      posts: receives posted here that a later step waits for.
+      awaits: messages waited for whose receives an earlier step has posted.
+      eager: whether both ends know the buffers, so that no message shakes hands.
+    """
 
     sends: tuple[Message, ...] = ()
     receives: tuple[Message, ...] = ()
+    posts: tuple[Message, ...] = ()
+    awaits: tuple[Message, ...] = ()
+    eager: bool = False
 
 
 Program = list[list[Step]]
@@ -54,22 +65,6 @@ def together(*programs: Program) -> Program:
         ]
         for rank in zip(*programs, strict=True)
     ]
-
-
-def two_lanes(program: Program) -> Program:
-    """Run a program twice on the same hosts: rank r + N on the host of rank r."""
-    n = len(program)
-    second = [
-        [
-            Step(
-                sends=tuple((rank + n, size) for rank, size in step.sends),
-                receives=tuple((rank + n, size) for rank, size in step.receives),
-            )
-            for step in steps
-        ]
-        for steps in program
-    ]
-    return program + second
 
 
 def folded(

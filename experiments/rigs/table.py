@@ -213,15 +213,20 @@ def _odd_link(notes: str) -> tuple[dict[str, float], dict[str, float]]:
     return found
 
 
-def scales(cell: Cell, base: Fabric) -> dict[Link, tuple[float, float]]:
-    """(delay, byte price) of each link of a cell against those of a fitted fabric."""
+def scales(cell: Cell, base: Fabric, hop_s: float) -> dict[Link, tuple[float, float]]:
+    """(delay, byte price) of each link of a cell against those of a fitted fabric.
+
+    A link of another length differs by that length; what the software adds to a hop
+    stays: ``hop_s``, fitted, is both.
+    """
     own = cell.fabric
-    delay = own.delay_s / base.delay_s if base.delay_s > 0 else 1.0
-    byte = base.goodput_Bps / own.goodput_Bps if own.rate_Bps > 0 else 1.0
     further, faster = cell.odd
+    longer = own.delay_s - base.delay_s
+    byte = base.goodput_Bps / own.goodput_Bps if own.rate_Bps > 0 else 1.0
+    odd = (longer + (further - 1.0) * own.delay_s) / hop_s
     return {
-        edge: (delay * further, byte / faster)
+        edge: (1.0 + odd, byte / faster)
         if edge in cell.wiring.odd
-        else (delay, byte)
+        else (1.0 + longer / hop_s, byte)
         for edge in cell.wiring.edges
     }

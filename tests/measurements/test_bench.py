@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -121,6 +123,31 @@ def test_every_repetition_and_the_machine_are_kept(measured):
     assert len(machine["devices"]) == 4
     assert machine["packages"]["jax"]
     assert "XLA_FLAGS" in machine["environment"]
+
+
+def test_an_interrupt_keeps_whole_files_of_what_is_finished(tmp_path):
+    out = tmp_path / "out"
+    flags = "--xla_force_host_platform_device_count=2"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "experiments.measure", "--sizes", "1KiB..16MiB",
+         "--collectives", "all_reduce", "--budget", "2", "--tolerance", "1e-6",
+         "--out", str(out)],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}, cwd=ROOT,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60.0
+    while not (out / "repetitions.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    said = child.communicate(timeout=30)[1]
+    assert child.returncode == 130
+    assert "Interrupted after" in said
+    times = fm.read_measurements(out / "times.csv")
+    kept = json.loads((out / "repetitions.json").read_text(encoding="utf-8"))
+    assert 1 <= len(times) < 8 and len(kept["points"]) - len(times) in (0, 1)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "repetitions.json", "times.csv",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def _cells(topologies, kinds, regime=Regime(), odd=(1.0, 1.0), truth=TRUTH):  # 
                     fabric=FABRIC, wiring=graph(topology), odd=odd, algorithm=algorithm,
                     collective=collective, size_bytes=size, times_s=(1.0,), rows=(),
                 )  # fmt: skip
-                counts = count(cell, truth, regime, scales(cell, FABRIC))
+                counts = count(cell, truth, regime, scales(cell, FABRIC, truth.delay_s))
                 exact = float(counts @ truth.vector())
                 time_s = exact * float(np.exp(0.003 * noise.standard_normal()))
                 found.append(dataclasses.replace(cell, times_s=(time_s,)))
@@ -71,6 +71,15 @@ def test_a_planted_handshake_and_its_switch_are_found(kind):
     assert gap.largest_eager_bytes < 30_000.0 <= gap.smallest_shaken_bytes
 
 
+def test_a_handshake_is_not_taken_for_slow_software():
+    # Rings alone: each message pays one delay more, which an overhead would explain.
+    wire = fit(FABRIC, _cells(RINGS, RING))
+    cells = _cells(RINGS, RING, Regime(handshake="ready"))
+    found = regimes.choose(FABRIC, cells, wire)
+    assert found.regime.handshake != "none"
+    assert found.round_s == pytest.approx(wire.round_s, rel=0.05)
+
+
 def test_a_planted_bucket_is_found():
     cells = _cells(RINGS, RING, Regime(bucket_bytes=3000.0))
     found = regimes.choose(FABRIC, cells, None)
@@ -107,3 +116,13 @@ def test_links_that_are_used_alike_are_said_to_be_equal():
     finding = oddlink.find(cells, fitted)
     assert len(finding.equal()) == 4
     assert "can't tell" in finding.say((1, 2))
+
+
+def test_a_shorter_link_keeps_the_software_of_a_hop():
+    (cell,) = _cells(("star4",), (("send_recv", "shift+1"),))[:1]
+    short = dataclasses.replace(
+        cell, fabric=dataclasses.replace(FABRIC, delay_s=2.5e-3)
+    )
+    for delay, byte in scales(short, FABRIC, 5.2e-3).values():
+        assert delay * 5.2e-3 == pytest.approx(2.5e-3 + 0.2e-3)
+        assert byte == 1.0

@@ -1,5 +1,7 @@
 """The relay's law, and networks that leave nothing behind."""
 
+import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -14,6 +16,7 @@ import pytest
 
 from experiments import rig
 from experiments.rigs import network, socket_runs
+from experiments.rigs.graph import graph
 from experiments.rigs.network import Wire
 from experiments.rigs.relay import BUFFER_BYTES, Lane, relay
 
@@ -120,15 +123,18 @@ def test_a_ring_of_two_takes_the_time_it_was_set_to():
 
 
 @can_build
-def test_a_killed_rig_leaves_no_process(tmp_path):
+def test_a_killed_rig_leaves_nothing_that_its_next_start_does_not_clean(
+    tmp_path, monkeypatch
+):
     script = (
-        "import time\n"
+        "import subprocess, time\n"
         "from experiments.rigs.graph import graph\n"
         "from experiments.rigs.network import Wire, network\n"
         "ring = graph('ring2')\n"
         "wires = dict.fromkeys(ring.edges, Wire(delay_s=0.01, rate_Bps=1e6))\n"
         "with network(ring, wires) as net:\n"
-        "    print(*[host.pid for host in net.hosts], flush=True)\n"
+        "    more = subprocess.Popen(net.command(1, ['sleep', '60']))\n"
+        "    print(*[host.pid for host in net.hosts], more.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
@@ -139,13 +145,45 @@ def test_a_killed_rig_leaves_no_process(tmp_path):
     assert child.stdout is not None
     with child.stdout:
         pids = [int(word) for word in child.stdout.readline().split()]
-    assert len(pids) == 2
+    assert len(pids) == 3
+    links = {os.readlink(f"/proc/{pid}/ns/net") for pid in pids[:2]}
     child.send_signal(signal.SIGKILL)
     child.wait()
     deadline = time.monotonic() + 10.0
-    while any(_runs(pid) for pid in pids):
+    while any(_runs(pid) for pid in pids) or links & _namespaces():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    left = list(tmp_path.iterdir())
+    assert [path.name.split("-")[2] for path in left] == [str(child.pid)]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ring = graph("ring2")
+    wires = dict.fromkeys(ring.edges, Wire(delay_s=0.01, rate_Bps=1e6))
+    with network.network(ring, wires) as net:  # the next start cleans up
+        assert list(tmp_path.iterdir()) == [net.folder]
+        _only_its_own_addresses(net)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _namespaces() -> set[str]:
+    """Network namespaces that some process is in."""
+    found = set()
+    for path in pathlib.Path("/proc").glob("[0-9]*/ns/net"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(path))
+    return found
+
+
+def _only_its_own_addresses(net: network.Network) -> None:
+    """A host knows its own addresses, routes to the others, and no way out."""
+    tell = ["ip", "-json", "address"]
+    said = subprocess.run(net.command(0, tell), capture_output=True, check=True).stdout
+    seen = {
+        each["local"] for device in json.loads(said) for each in device["addr_info"]
+    }
+    assert seen <= {"127.0.0.1", "::1", net.addresses[0]}
+    tell = ["ip", "-json", "route"]
+    said = subprocess.run(net.command(0, tell), capture_output=True, check=True).stdout
+    assert [route["dst"] for route in json.loads(said)] == net.addresses[1:]
 
 
 def _runs(pid: int) -> bool:
