@@ -128,8 +128,9 @@ def choose(
     >>> from fabricmodel.catalog import load_fabric
     >>> from fabricmodel.measurements import load_reference
     >>> times = load_reference("trn1_scaling_allreduce_nccom")
-    >>> found = choose(load_fabric("trn1-instance"), times)
-    >>> sorted({(score.fitted_to, score.foretold) for score in found.scores})
+    >>> bare = Candidate(fabric=load_fabric("trn1-instance"), factors=False)
+    >>> found = choose({"no factors": bare}, times)
+    >>> [(score.fitted_to, score.foretold) for score in found.scores]
     [(8.0, 16.0), (16.0, 32.0)]
     """
     tried = ladder(fabric) if isinstance(fabric, Fabric) else dict(fabric)

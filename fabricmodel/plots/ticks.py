@@ -44,9 +44,11 @@ def size_label(size_bytes: float) -> str:
 def time_label(seconds: float) -> str:
     """Write a time with the unit that suits it.
 
-    >>> [time_label(seconds) for seconds in (5e-7, 1e-5, 2e-3, 1.0)]
-    ['500 ns', '10 us', '2 ms', '1 s']
+    >>> [time_label(seconds) for seconds in (5e-7, 1e-5, 2e-3, 1.0, 1e4)]
+    ['500 ns', '10 us', '2 ms', '1 s', '10,000 s']
     """
+    if seconds >= 999.5:
+        return f"{seconds:,.0f} s"
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= 0.999 * scale:
             return f"{seconds / scale:.3g} {unit}"
