@@ -13,9 +13,9 @@ import numpy as np
 
 from fabricmodel import Fabric, collective_bound, collective_time, load_fabric
 from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Factors
+from fabricmodel.fitting.cases import QUICK
 
 ROWS = 1024
-QUICK = {"xla_backend_optimization_level": "0"}  # compiles in half the time
 ENGINE = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 # Fabrics of one structure: they differ in their prices and capacities alone.
