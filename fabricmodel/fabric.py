@@ -23,6 +23,9 @@ LINK_PRICES = (
 )
 """The learnable prices of a level; every one of them is at least zero."""
 
+ENGINE_PRICES = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
+"""Those of the fabric itself, beside its launches."""
+
 
 FACTOR_KINDS = ("latency", "transfer", "choice")
 """What a factor multiplies: an algorithm's or a protocol's latency, its bytes, or what

@@ -14,15 +14,13 @@ from jax import Array
 
 from fabricmodel.design.chunks import in_pieces
 from fabricmodel.errors import FabricError
-from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Fabric, Factors
+from fabricmodel.fabric import ENGINE_PRICES, LINK_PRICES, RULE_KIND, Fabric, Factors
 from fabricmodel.timing.collective import as_float, check_collective
 from fabricmodel.timing.price import collective_seconds
 from fabricmodel.timing.table import count_table
 
 PIECE = 2**11
 """Sizes of a piece: some hundred rows of them, for the candidates, stay in cache."""
-
-_OWN_PRICES = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +100,7 @@ def _prices(fabric: Fabric, collective: str) -> list[tuple[str, Any]]:
             for level in fabric.levels
             for field in LINK_PRICES
         ),
-        *((field, getattr(fabric, field)) for field in _OWN_PRICES),
+        *((field, getattr(fabric, field)) for field in ENGINE_PRICES),
         ("launch_s", fabric.launch_s.get(collective, 0.0)),
         *((name, value) for name, value in named if not name.endswith(RULE_KIND)),
     ]
@@ -125,7 +123,7 @@ def _stripped(fabric: Fabric) -> Fabric:
         launch_s={},
         spread={},
         switches=(),
-        **dict.fromkeys(_OWN_PRICES, 0.0),
+        **dict.fromkeys(ENGINE_PRICES, 0.0),
     )
 
 
@@ -149,7 +147,7 @@ def _priced(fabric: Fabric, prices: Mapping[str, Array]) -> Fabric:
         factors=Factors(
             names=fabric.factors.names, values=jnp.stack(values) if values else ()
         ),
-        **{field: prices[field] for field in _OWN_PRICES},
+        **{field: prices[field] for field in ENGINE_PRICES},
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fabricmodel.errors import FabricError
-from fabricmodel.fabric import RULE_KIND, Fabric, Factors
+from fabricmodel.fabric import ENGINE_PRICES, RULE_KIND, Fabric, Factors
 from fabricmodel.fitting.fit import fit
 from fabricmodel.fitting.model import FittedModel
 from fabricmodel.fitting.prediction import student_log_density, student_quantile
@@ -24,7 +24,6 @@ SCALES = 2
 """Of the measured numbers of ranks, how many are foretold, the largest first."""
 
 _FINE = ("message_s", "jitter_s", "crowd_byte_s")
-_FINE_ENGINE = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ def ladder(fabric: Fabric) -> dict[str, Candidate]:
         dataclasses.replace(level, **dict.fromkeys(_FINE, 0.0))
         for level in fabric.levels
     )
-    engine = dict.fromkeys(_FINE_ENGINE, 0.0)
+    engine = dict.fromkeys(ENGINE_PRICES, 0.0)
     bare = dataclasses.replace(unruled, levels=levels, **engine)
     return {
         "latency and bandwidth": Candidate(fabric=bare, factors=False),

@@ -15,7 +15,14 @@ from jax import Array
 
 from fabricmodel._pytree import pytree, static
 from fabricmodel.algorithms import arrays as xp
-from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Fabric, Factors, is_factor
+from fabricmodel.fabric import (
+    ENGINE_PRICES,
+    LINK_PRICES,
+    RULE_KIND,
+    Fabric,
+    Factors,
+    is_factor,
+)
 
 DEFAULT_SPREAD = 0.5
 """Of a price whose catalogue entry states no range."""
@@ -25,8 +32,6 @@ FACTOR_SPREAD = {"latency": 0.5, "transfer": 0.3, "choice": 0.3}
 
 OWN_FACTOR_SPREAD = {"latency": 0.2, "transfer": 0.1, "choice": 0.2}
 """Of one collective against the others of the same algorithm."""
-
-_ENGINE_PRICES = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 
 @pytree
@@ -67,7 +72,7 @@ def prices(fabric: Fabric) -> dict[str, Numeric]:
     launches = {float(value) for value in fabric.launch_s.values()}
     if launches and max(launches) > 0:
         found["launch_s"] = max(launches)
-    for field in _ENGINE_PRICES:
+    for field in ENGINE_PRICES:
         if float(getattr(fabric, field)) > 0:
             found[field] = getattr(fabric, field)
     return found
@@ -99,7 +104,7 @@ def with_prices(
         )
         for level in fabric.levels
     )
-    engine = {field: found[field] for field in _ENGINE_PRICES if field in found}
+    engine = {field: found[field] for field in ENGINE_PRICES if field in found}
     launch = fabric.launch_s
     if "launch_s" in found:
         launch = dict.fromkeys(launch, found["launch_s"])

@@ -12,11 +12,10 @@ import jax
 import numpy as np
 
 from fabricmodel import Fabric, collective_bound, collective_time, load_fabric
-from fabricmodel.fabric import LINK_PRICES, RULE_KIND, Factors
+from fabricmodel.fabric import ENGINE_PRICES, LINK_PRICES, RULE_KIND, Factors
 from fabricmodel.fitting.cases import QUICK
 
 ROWS = 1024
-ENGINE = ("reduce_byte_s", "copy_byte_s", "memory_round_s", "memory_byte_s")
 
 # Fabrics of one structure: they differ in their prices and capacities alone.
 STRUCTURES = {
@@ -87,7 +86,7 @@ def prices(fabric: Fabric, change: Callable) -> Fabric:
     )
     kinds = list(fabric.launch_s)  # one launch for all of them, as in the catalogue
     launch = dict.fromkeys(kinds, change("launch_s", fabric.launch_s[kinds[0]]))
-    engine = {field: change(field, getattr(fabric, field)) for field in ENGINE}
+    engine = {field: change(field, getattr(fabric, field)) for field in ENGINE_PRICES}
     return dataclasses.replace(fabric, levels=levels, launch_s=launch, **engine)
 
 

@@ -181,16 +181,21 @@ def tree(collective: str, at: Cluster) -> Seen | None:
     return _summed(at, tallies, (inside, outside), whole=False)
 
 
-def direct(collective: str, at: Cluster) -> Seen | None:
-    """Everyone to everyone; neighbours share an adapter, or a rank drives several."""
-    del collective
+def _own_adapters(at: Cluster) -> Choose:
+    """Adapters that a rank drives: neighbours share one, or it has several."""
     each = at.adapters / at.ranks
 
     def choose(rank: oracle.Rank) -> list[int]:
         first = int(rank[1] * each + 1e-9)
         return list(range(first, first + max(int(each), 1)))
 
-    net = network(at, choose)
+    return choose
+
+
+def direct(collective: str, at: Cluster) -> Seen | None:
+    """Everyone to everyone; neighbours share an adapter, or a rank drives several."""
+    del collective
+    net = network(at, _own_adapters(at))
     ranks = net.ranks
     state = oracle.own(ranks, {r: [(r, s) for s in ranks] for r in ranks})
     rounds = oracle.direct_exchange(ranks)
@@ -203,13 +208,7 @@ def direct(collective: str, at: Cluster) -> Seen | None:
 def nvls_tree(collective: str, at: Cluster) -> Seen | None:
     """Load and add in every node, two trees for every index, store in every node."""
     del collective
-    each = at.adapters / at.ranks
-
-    def choose(rank: oracle.Rank) -> list[int]:
-        first = int(rank[1] * each + 1e-9)
-        return list(range(first, first + max(int(each), 1)))
-
-    net = network(at, choose)
+    net = network(at, _own_adapters(at))
     members = net.ranks
     parts = [(i, half) for i in range(at.ranks) for half in (0, 1)]
     load: oracle.Rounds = []
